@@ -1,0 +1,25 @@
+//! The contract's own types, generated from `wit/provider.wit`. They are the gateway's canonical model: what a dialect parses into, what an
+//! adapter is given, what is rendered back.
+//!
+//! One definition for both sides of the sandbox means no conversion layer to keep true, and no copy between the two. When a version 2
+//! comes, its types live beside these and are converted into them in `plugin`.
+//!
+//! Not here: calling an adapter (`plugin`), and what the host knows of a request beyond the contract (`domain`).
+
+#[expect(missing_docs, unused_qualifications, clippy::all, clippy::unwrap_used, reason = "generated code; the documentation is the WIT's")]
+mod bindings {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        world: "llm-gateway:provider/adapter",
+        exports: { default: async },
+        additional_derives: [PartialEq, Clone],
+    });
+}
+
+pub use bindings::llm_gateway::provider::types::*;
+
+/// The generated interface to a component. Only `plugin` uses it.
+pub(crate) mod guest {
+    pub(crate) use super::bindings::llm_gateway::provider::{diagnostics, types};
+    pub(crate) use super::bindings::{Adapter, AdapterPre};
+}

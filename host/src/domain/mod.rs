@@ -1,0 +1,10 @@
+//! What the gateway knows of a request beyond the contract's own types: ids, where it is to go, the media it carries. Data and pure
+//! functions; no clock, no I/O.
+
+mod blobs;
+mod gather;
+mod ids;
+
+pub use blobs::{Blobs, TooManyBlobs};
+pub use gather::{Disorder, Gathered, chat_request, events_of, part};
+pub use ids::{InvalidRequestId, RequestId, TaskType};

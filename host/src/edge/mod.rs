@@ -1,0 +1,4 @@
+//! edge
+mod bad_request;
+pub mod dialect;
+pub use bad_request::BadRequest;

@@ -1,0 +1,153 @@
+//! One build of an adapter: its code, its description, its instances, and how it has done so far.
+
+use super::instance::{Decoder, Guest, Shared};
+use super::pool::Pool;
+use super::{CallError, Fault};
+use crate::contract::guest::AdapterPre;
+use crate::contract::{ChatRequest, ChatResponse, Header, HttpRequest, HttpResponse, ProviderInfo};
+use jiff::Timestamp;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// A validated adapter that can take requests.
+pub struct Version {
+    pub info: ProviderInfo,
+    /// Of the component's bytes, in hex.
+    pub sha256: String,
+    pub size_bytes: u64,
+    /// How long it took until it could be instantiated, from the cache or by compiling.
+    pub compile_time: Duration,
+    pub loaded_at: Timestamp,
+    /// The contract that it was built against: `1.0.0`.
+    pub contract_version: String,
+    /// Optional interfaces that it exports: `embeddings`.
+    pub interfaces: Vec<String>,
+    pool: Pool,
+    in_flight: AtomicU64,
+    traps: AtomicU64,
+}
+
+/// What validation finds out about a file beside its code.
+pub(super) struct Found {
+    pub(super) info: ProviderInfo,
+    pub(super) sha256: String,
+    pub(super) size_bytes: u64,
+    pub(super) compile_time: Duration,
+    pub(super) contract_version: String,
+    pub(super) interfaces: Vec<String>,
+}
+
+impl Version {
+    pub(super) fn new(found: Found, pre: AdapterPre<Guest>, shared: Shared) -> Self {
+        Self {
+            info: found.info,
+            sha256: found.sha256,
+            size_bytes: found.size_bytes,
+            compile_time: found.compile_time,
+            loaded_at: Timestamp::now(),
+            contract_version: found.contract_version,
+            interfaces: found.interfaces,
+            pool: Pool::new(pre, shared),
+            in_flight: AtomicU64::new(0),
+            traps: AtomicU64::new(0),
+        }
+    }
+
+    /// The request that the adapter's provider expects.
+    ///
+    /// # Errors
+    /// The adapter's own failure, or the plugin's fault.
+    pub async fn encode(&self, request: ChatRequest) -> Result<HttpRequest, CallError> {
+        let instance = self.counted(self.pool.take().await)?;
+        let (used, result) = instance.encode(request).await;
+        self.pool.retire(used);
+        self.counted_call(result)
+    }
+
+    /// The answer that came whole.
+    ///
+    /// # Errors
+    /// The provider's failure as the adapter reads it, or the plugin's fault.
+    pub async fn decode(&self, response: HttpResponse, context: String) -> Result<ChatResponse, CallError> {
+        let instance = self.counted(self.pool.take().await)?;
+        let (used, result) = instance.decode(response, context).await;
+        self.pool.retire(used);
+        self.counted_call(result)
+    }
+
+    /// A reader for one stream.
+    pub(crate) async fn decoder(&self, context: String, headers: Vec<Header>) -> Result<Decoder, Fault> {
+        let instance = self.counted(self.pool.take().await)?;
+        self.pool.retire(None);
+        self.counted(instance.decoder(context, headers).await)
+    }
+
+    /// Counts a fault that shows outside of a call: a bad request it made, a stream's decoder that trapped.
+    pub(crate) fn count_fault(&self) {
+        self.traps.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn counted<T>(&self, result: Result<T, Fault>) -> Result<T, Fault> {
+        if matches!(&result, Err(fault) if *fault != Fault::NoRoom) {
+            self.count_fault();
+        }
+        result
+    }
+
+    fn counted_call<T>(&self, result: Result<T, CallError>) -> Result<T, CallError> {
+        match result {
+            Err(CallError::Fault(fault)) => Ok(self.counted(Err(fault))?),
+            other => other,
+        }
+    }
+
+    /// Makes instances ahead of requests.
+    pub(super) fn warm(&self) {
+        self.pool.warm();
+    }
+
+    /// Gives the ready instances back.
+    pub(super) fn cool(&self) {
+        self.pool.cool();
+    }
+
+    /// Requests and streams that are on this version now.
+    pub fn in_flight(&self) -> u64 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// How often a call of this version failed by its own fault.
+    pub fn traps(&self) -> u64 {
+        self.traps.load(Ordering::Relaxed)
+    }
+
+    /// Counts a request as being on this version, until the guard is dropped.
+    pub fn enter(self: &Arc<Self>) -> InFlight {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        InFlight(Arc::clone(self))
+    }
+}
+
+impl std::fmt::Debug for Version {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Version").field("id", &self.info.id).field("version", &self.info.version).field("sha256", &self.sha256).finish()
+    }
+}
+
+/// A request on its version.
+#[derive(Debug)]
+pub struct InFlight(Arc<Version>);
+
+impl std::ops::Deref for InFlight {
+    type Target = Version;
+    fn deref(&self) -> &Version {
+        &self.0
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
