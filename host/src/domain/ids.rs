@@ -30,6 +30,11 @@ impl RequestId {
         if valid { Ok(Self(text.to_owned())) } else { Err(InvalidRequestId) }
     }
 
+    /// The id of one of several requests that a request is made of: `abc.2`.
+    pub fn part(&self, number: usize) -> Self {
+        Self(format!("{}.{number}", self.0))
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

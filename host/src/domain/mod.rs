@@ -2,9 +2,13 @@
 //! functions; no clock, no I/O.
 
 mod blobs;
+mod call;
+mod error_kind;
 mod gather;
 mod ids;
 
 pub use blobs::{Blobs, TooManyBlobs};
+pub use error_kind::ErrorKind;
+pub use call::{Call, CallContext, Target};
 pub use gather::{Disorder, Gathered, chat_request, events_of, part};
 pub use ids::{InvalidRequestId, RequestId, TaskType};

@@ -16,8 +16,10 @@ pub struct BadRequest {
 }
 
 impl BadRequest {
-    /// A field that has a wrong or missing value.
-    pub fn field(param: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, code: "invalid_request", param: Some(param.into()), message: message.into() }
+    /// A field that has a wrong or missing value. The message is completed by the field's name in front.
+    pub fn field(param: impl Into<String>, wrong: impl AsRef<str>) -> Self {
+        let param = param.into();
+        let message = format!("`{param}` {}", wrong.as_ref());
+        Self { status: StatusCode::BAD_REQUEST, code: "invalid_request", param: Some(param), message }
     }
 }

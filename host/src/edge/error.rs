@@ -1,1 +1,182 @@
-//! placeholder
+//! The one mapping from the gateway's errors to HTTP: status, headers, and a body in the caller's dialect.
+
+use super::{BadRequest, dialect::Dialect};
+use crate::attempt::{AttemptError, Origin};
+use crate::domain::{ErrorKind, RequestId};
+use crate::pipeline::CallFailure;
+use crate::plan::PlanError;
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// An error as a caller is told it.
+#[derive(Debug, Clone)]
+pub struct ApiError {
+    pub status: StatusCode,
+    pub kind: ErrorKind,
+    /// For programs; narrower than the kind where there is more to say.
+    pub code: String,
+    pub param: Option<String>,
+    pub message: String,
+    pub origin: Origin,
+    pub retry_after: Option<Duration>,
+    /// Set where a client that retries by the status alone would be wrong to.
+    pub never_retry: bool,
+}
+
+/// When to come back, of a gateway that has no room now.
+const SOON: Duration = Duration::from_secs(1);
+
+impl ApiError {
+    fn of_gateway(status: StatusCode, kind: ErrorKind, message: String) -> Self {
+        let code = kind.as_str().to_owned();
+        Self { status, kind, code, param: None, message, origin: Origin::Gateway, retry_after: None, never_retry: false }
+    }
+
+    pub fn not_found(path: &str) -> Self {
+        let message = format!("there is nothing at {path}; GET /api/status says what runs, and the README lists the routes");
+        Self { code: "not_found".into(), ..Self::of_gateway(StatusCode::NOT_FOUND, ErrorKind::InvalidRequest, message) }
+    }
+
+    pub fn method_not_allowed(method: &str, path: &str) -> Self {
+        let message = format!("{path} does not take {method}");
+        Self { code: "method_not_allowed".into(), ..Self::of_gateway(StatusCode::METHOD_NOT_ALLOWED, ErrorKind::InvalidRequest, message) }
+    }
+
+    pub fn unauthorized(message: &str) -> Self {
+        Self { code: "unauthorized".into(), ..Self::of_gateway(StatusCode::UNAUTHORIZED, ErrorKind::Authentication, message.to_owned()) }
+    }
+
+    /// An operator's request that can't be done as things stand.
+    pub fn conflict(message: String) -> Self {
+        Self { code: "conflict".into(), ..Self::of_gateway(StatusCode::CONFLICT, ErrorKind::InvalidRequest, message) }
+    }
+
+    pub fn no_such_plugin(message: String) -> Self {
+        Self { code: "not_found".into(), ..Self::of_gateway(StatusCode::NOT_FOUND, ErrorKind::InvalidRequest, message) }
+    }
+
+    fn of_plan(error: &PlanError) -> Self {
+        let message = error.to_string();
+        match error {
+            PlanError::UnknownModel { .. } => {
+                Self { param: Some("model".into()), ..Self::of_gateway(StatusCode::NOT_FOUND, ErrorKind::ModelNotFound, message) }
+            }
+            PlanError::AmbiguousModel { .. } => Self {
+                param: Some("model".into()),
+                code: "ambiguous_model".into(),
+                ..Self::of_gateway(StatusCode::BAD_REQUEST, ErrorKind::InvalidRequest, message)
+            },
+            PlanError::Unavailable { .. } | PlanError::NoneAvailable(_) => {
+                Self { retry_after: Some(SOON), ..Self::of_gateway(StatusCode::SERVICE_UNAVAILABLE, ErrorKind::Unavailable, message) }
+            }
+        }
+    }
+
+    fn of_attempt(error: &AttemptError) -> Self {
+        let kind = error.kind();
+        let failure = error.failure();
+        let retry_after = error.retry_after(Timestamp::now()).or((kind == ErrorKind::Overloaded).then_some(SOON));
+        let own_code = failure.and_then(|failure| failure.provider_code.clone().or(failure.provider_type.clone()));
+        Self {
+            status: status_of(kind),
+            kind,
+            code: own_code.unwrap_or_else(|| kind.as_str().to_owned()),
+            param: failure.and_then(|failure| failure.parameter.as_deref()).map(super::dialect::chat::caller_parameter),
+            message: error.message(),
+            origin: error.origin(),
+            retry_after,
+            never_retry: kind == ErrorKind::QuotaExhausted,
+        }
+    }
+
+    /// The error's body in a dialect.
+    pub fn body(&self, dialect: Dialect, id: &RequestId) -> Value {
+        match dialect {
+            Dialect::Query => json!({"error": self.message, "code": self.code, "error_type": self.kind.as_str(), "request_id": id.as_str()}),
+            Dialect::Chat => json!({"error": {
+                "message": self.message, "type": self.openai_type(), "param": self.param, "code": self.code,
+            }}),
+        }
+    }
+
+    /// OpenAI's words for kinds of errors.
+    fn openai_type(&self) -> &'static str {
+        match self.kind {
+            ErrorKind::Authentication => "authentication_error",
+            ErrorKind::Permission => "permission_error",
+            ErrorKind::RateLimited => "rate_limit_error",
+            ErrorKind::QuotaExhausted => "insufficient_quota",
+            ErrorKind::InvalidRequest
+            | ErrorKind::ModelNotFound
+            | ErrorKind::Unsupported
+            | ErrorKind::ContextLength
+            | ErrorKind::RequestTooLarge
+            | ErrorKind::ContentRefused
+            | ErrorKind::NotFound => "invalid_request_error",
+            ErrorKind::Overloaded
+            | ErrorKind::Timeout
+            | ErrorKind::Provider
+            | ErrorKind::Malformed
+            | ErrorKind::Unreachable
+            | ErrorKind::Plugin
+            | ErrorKind::Unavailable
+            | ErrorKind::Cancelled => "server_error",
+        }
+    }
+
+    /// The whole answer.
+    pub fn response(&self, dialect: Dialect, id: &RequestId) -> Response {
+        let mut response = Response::new(Body::from(self.body(dialect, id).to_string()));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert("x-gateway-error-origin", HeaderValue::from_static(self.origin.as_str()));
+        if let Some(wait) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_millis().div_ceil(1000).min(86_400) as u32));
+        }
+        if self.never_retry {
+            headers.insert("x-should-retry", HeaderValue::from_static("false"));
+        }
+        response
+    }
+}
+
+fn status_of(kind: ErrorKind) -> StatusCode {
+    match kind {
+        ErrorKind::InvalidRequest | ErrorKind::Unsupported | ErrorKind::ContextLength | ErrorKind::ContentRefused => StatusCode::BAD_REQUEST,
+        ErrorKind::Authentication => StatusCode::UNAUTHORIZED,
+        ErrorKind::Permission => StatusCode::FORBIDDEN,
+        ErrorKind::NotFound | ErrorKind::ModelNotFound => StatusCode::NOT_FOUND,
+        ErrorKind::RequestTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        ErrorKind::RateLimited | ErrorKind::QuotaExhausted => StatusCode::TOO_MANY_REQUESTS,
+        ErrorKind::Overloaded | ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
+        ErrorKind::Provider | ErrorKind::Malformed | ErrorKind::Unreachable | ErrorKind::Plugin | ErrorKind::Cancelled => StatusCode::BAD_GATEWAY,
+    }
+}
+
+impl From<BadRequest> for ApiError {
+    fn from(bad: BadRequest) -> Self {
+        let kind = if bad.status == StatusCode::PAYLOAD_TOO_LARGE { ErrorKind::RequestTooLarge } else { ErrorKind::InvalidRequest };
+        Self { code: bad.code.to_owned(), param: bad.param, ..Self::of_gateway(bad.status, kind, bad.message) }
+    }
+}
+
+impl From<&AttemptError> for ApiError {
+    fn from(error: &AttemptError) -> Self {
+        Self::of_attempt(error)
+    }
+}
+
+impl From<&CallFailure> for ApiError {
+    fn from(failure: &CallFailure) -> Self {
+        match failure {
+            CallFailure::Plan(error) => Self::of_plan(error),
+            CallFailure::Attempt(error) => Self::of_attempt(error),
+        }
+    }
+}

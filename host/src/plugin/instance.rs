@@ -158,7 +158,7 @@ impl Instance {
     }
 
     /// `chat.encode`. The used instance comes back to be thrown away off the request path.
-    pub(super) async fn encode(self, request: ChatRequest) -> (Option<Self>, Result<HttpRequest, CallError>) {
+    pub(super) async fn encode(self, request: Arc<ChatRequest>) -> (Option<Self>, Result<HttpRequest, CallError>) {
         let (used, result) = self
             .call(|it| Box::pin(async move { it.adapter.llm_gateway_provider_chat().call_encode(&mut it.store, &request).await }))
             .await;

@@ -173,7 +173,7 @@ async fn smoke(version: &Version) -> Result<(), Rejection> {
     let model = version.info.models.first().map_or("any", |model| model.id.as_str());
     let failed = |step| move |error: CallError| Rejection::Smoke { step, reason: reason(error) };
     for (step, stream) in [("encode", false), ("encode of a stream", true)] {
-        let request = version.encode(first_chat(model, stream)).await.map_err(failed(step))?;
+        let request = version.encode(Arc::new(first_chat(model, stream))).await.map_err(failed(step))?;
         crate::outbound::check(&request).map_err(|broken| Rejection::Smoke { step, reason: broken.to_string() })?;
     }
     let nothing = HttpResponse { status: 500, headers: Vec::new(), body: Vec::new() };

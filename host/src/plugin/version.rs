@@ -58,7 +58,7 @@ impl Version {
     ///
     /// # Errors
     /// The adapter's own failure, or the plugin's fault.
-    pub async fn encode(&self, request: ChatRequest) -> Result<HttpRequest, CallError> {
+    pub async fn encode(&self, request: Arc<ChatRequest>) -> Result<HttpRequest, CallError> {
         let instance = self.counted(self.pool.take().await)?;
         let (used, result) = instance.encode(request).await;
         self.pool.retire(used);

@@ -1,0 +1,141 @@
+//! The gateway put together: what is shared by all requests, and the order in which it starts and stops.
+
+use crate::attempt::Upstream;
+use crate::config::{Config, Env, RequestLimits};
+use crate::pipeline::Gateway;
+use crate::plugin::{self, CompileLimits, Limits, Registry, Settings};
+use crate::provider::Snapshot;
+use crate::simulate;
+use crate::{admin, edge, server, ui};
+use anyhow::Context;
+use arc_swap::ArcSwap;
+use axum::Router;
+use jiff::Timestamp;
+use secrecy::SecretString;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::fs::DirBuilderExt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// What one call of a plugin may use. An honest one takes microseconds and a megabyte or two.
+const PLUGIN_LIMITS: Limits = Limits { memory_bytes: 256 << 20, call_time: Duration::from_millis(200), output_bytes: 64 << 20 };
+/// A Python component takes six seconds and some hundred MiB.
+const COMPILE_LIMITS: CompileLimits = CompileLimits { time: Duration::from_secs(60), memory_bytes: 4 << 30 };
+
+/// What handlers share.
+pub struct App {
+    pub gateway: Gateway,
+    pub registry: Arc<Registry>,
+    pub limits: RequestLimits,
+    pub admin_key: Option<SecretString>,
+    pub demo: bool,
+    pub started_at: Timestamp,
+    /// Cancelled once the gateway is to stop.
+    pub stopping: CancellationToken,
+}
+
+/// A gateway that listens.
+pub struct Running {
+    pub address: SocketAddr,
+    stop: CancellationToken,
+    server: JoinHandle<()>,
+    watcher: JoinHandle<()>,
+    simulator: Option<JoinHandle<()>>,
+}
+
+/// Starts everything: takes the port, loads the plugins, then answers.
+///
+/// # Errors
+/// One sentence for the operator on what can't be used.
+pub async fn start(config: Config, env: impl Env + Send + Sync + 'static) -> anyhow::Result<Running> {
+    let listener = server::bind(&config.server).await?;
+    let address = listener.local_addr()?;
+    let stop = CancellationToken::new();
+    let simulator = if config.demo { Some(start_simulator(stop.clone()).await?) } else { None };
+    let origin = simulator.as_ref().map(|(origin, _)| origin.clone());
+    let providers = Arc::new(ArcSwap::from_pointee(Snapshot::default()));
+    let registry = Arc::new(registry(&config, env, Arc::clone(&providers), origin)?);
+    let watcher = plugin::watch(Arc::clone(&registry), stop.clone()).await;
+    let app = Arc::new(App {
+        gateway: Gateway {
+            providers,
+            upstream: Upstream::new(config.upstream).context("the HTTP client can't start")?,
+            retry: config.retry,
+            log_prompts: config.log.prompts,
+        },
+        registry,
+        limits: config.limits,
+        admin_key: config.admin_key.clone(),
+        demo: config.demo,
+        started_at: Timestamp::now(),
+        stopping: stop.clone(),
+    });
+    let router = router(app);
+    let server = {
+        let (config, stop) = (config.server.clone(), stop.clone());
+        tokio::spawn(async move { server::serve(listener, router, &config, stop).await })
+    };
+    Ok(Running { address, stop, server, watcher, simulator: simulator.map(|(_, task)| task) })
+}
+
+impl Running {
+    /// Stops accepting, lets requests finish up to the grace period, then returns.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        for task in [Some(self.server), Some(self.watcher), self.simulator].into_iter().flatten() {
+            let _ = task.await;
+        }
+    }
+}
+
+fn registry(config: &Config, env: impl Env + Send + Sync + 'static, providers: Arc<ArcSwap<Snapshot>>, simulator: Option<String>) -> anyhow::Result<Registry> {
+    let private = |folder: &std::path::Path| std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    private(&config.data_dir).with_context(|| format!("the data folder {} (DATA_DIR) can't be made", config.data_dir.display()))?;
+    let settings = Settings { limits: PLUGIN_LIMITS, compile: COMPILE_LIMITS, cache_folder: config.data_dir.join("compiled") };
+    let host = plugin::Host::start(settings)?;
+    let placed = config.providers.clone();
+    let base_url_is_set = move |id: &str| placed.get(id).is_some_and(|provider| provider.base_url.is_some());
+    let config = config.clone();
+    let folder = config.plugins_dir.clone();
+    let publish = move |active: &plugin::Active| {
+        let simulated = |id: &str| simulator.as_deref().and_then(|origin| simulate::base_url(origin, id));
+        providers.store(Arc::new(Snapshot::build(&config, active, &env, simulated)));
+    };
+    // Providers whose plugin is not there yet are known all the same, as unavailable.
+    publish(&plugin::Active::new());
+    Registry::new(host, &folder, base_url_is_set, publish).context("set PLUGINS_DIR to the folder of the adapters")
+}
+
+/// The simulator on a port of its own, which only this machine reaches.
+async fn start_simulator(stop: CancellationToken) -> anyhow::Result<(String, JoinHandle<()>)> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("the simulator can't listen on a loopback port")?;
+    let origin = format!("http://{}", listener.local_addr()?);
+    let config = simulator_server(IpAddr::from(Ipv4Addr::LOCALHOST), 0);
+    let router = simulate::router(simulate::Settings::default());
+    Ok((origin, tokio::spawn(async move { server::serve(listener, router, &config, stop).await })))
+}
+
+/// How the simulator listens.
+pub fn simulator_server(host: IpAddr, port: u16) -> crate::config::ServerConfig {
+    crate::config::ServerConfig {
+        host,
+        port,
+        max_connections: 10_000,
+        header_read_timeout: Duration::from_secs(60),
+        shutdown_grace: Duration::from_secs(1),
+    }
+}
+
+fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .merge(edge::router())
+        .merge(admin::router(&app))
+        .merge(ui::router())
+        .fallback(edge::not_found)
+        .method_not_allowed_fallback(edge::method_not_allowed)
+        .layer(axum::middleware::from_fn(edge::identify))
+        .with_state(app)
+}

@@ -1,0 +1,174 @@
+//! Why an attempt failed, and what that allows. Pure.
+
+use super::retry::{Advice, Again};
+use crate::contract::{Failure, FailureKind, Retry};
+use crate::domain::ErrorKind;
+use crate::plugin::{CallError, Fault};
+use jiff::Timestamp;
+use std::time::Duration;
+
+/// Why one attempt gave no answer.
+#[derive(Debug, Clone)]
+pub enum AttemptError {
+    /// The adapter can't make a request of it.
+    Encode(Box<Failure>),
+    /// The provider failed, as its adapter reads it.
+    Provider { failure: Box<Failure>, status: u16 },
+    /// The plugin broke.
+    Plugin(Fault),
+    /// The caller's text document is not text.
+    MediaNotText,
+    Upstream(UpstreamError),
+}
+
+/// Why there is no answer on the wire.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UpstreamError {
+    #[error("the provider can't be reached: {0}")]
+    Unreachable(String),
+    #[error("no connection to the provider within {} ms (CONNECT_TIMEOUT)", .0.as_millis())]
+    ConnectTimeout(Duration),
+    #[error("the provider did not begin to answer within {} ms (FIRST_BYTE_TIMEOUT)", .0.as_millis())]
+    FirstByteTimeout(Duration),
+    #[error("the provider's answer stopped for {} ms (IDLE_TIMEOUT)", .0.as_millis())]
+    IdleTimeout(Duration),
+    #[error("the connection to the provider broke: {0}")]
+    Broken(String),
+    #[error("the provider's answer has more than {0} bytes (MAX_ANSWER_BYTES)")]
+    TooLarge(usize),
+}
+
+/// Who is to blame for an error, as `x-gateway-error-origin` says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    Gateway,
+    Provider,
+}
+
+impl Origin {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Gateway => "gateway",
+            Self::Provider => "provider",
+        }
+    }
+}
+
+impl AttemptError {
+    pub(super) fn of_decode(error: CallError, status: u16) -> Self {
+        match error {
+            CallError::Failure(failure) => Self::Provider { failure, status },
+            CallError::Fault(fault) => Self::Plugin(fault),
+        }
+    }
+
+    pub(super) fn of_encode(error: CallError) -> Self {
+        match error {
+            CallError::Failure(failure) => Self::Encode(failure),
+            CallError::Fault(fault) => Self::Plugin(fault),
+        }
+    }
+
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Encode(failure) | Self::Provider { failure, .. } => failure.kind.into(),
+            Self::Plugin(Fault::NoRoom) => ErrorKind::Overloaded,
+            Self::Plugin(_) => ErrorKind::Plugin,
+            Self::MediaNotText => ErrorKind::InvalidRequest,
+            Self::Upstream(error) => match error {
+                UpstreamError::Unreachable(_) => ErrorKind::Unreachable,
+                UpstreamError::ConnectTimeout(_) | UpstreamError::FirstByteTimeout(_) | UpstreamError::IdleTimeout(_) => ErrorKind::Timeout,
+                UpstreamError::Broken(_) | UpstreamError::TooLarge(_) => ErrorKind::Malformed,
+            },
+        }
+    }
+
+    pub fn origin(&self) -> Origin {
+        match self {
+            Self::Encode(_) | Self::Plugin(_) | Self::MediaNotText => Origin::Gateway,
+            Self::Provider { .. } | Self::Upstream(_) => Origin::Provider,
+        }
+    }
+
+    /// What the provider's own status was, if it answered.
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Provider { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+
+    pub fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Encode(failure) | Self::Provider { failure, .. } => Some(failure),
+            _ => None,
+        }
+    }
+
+    /// For people: what went wrong.
+    pub fn message(&self) -> String {
+        match self {
+            Self::Encode(failure) | Self::Provider { failure, .. } => failure.message.clone(),
+            Self::Plugin(Fault::NoRoom) => Fault::NoRoom.to_string(),
+            Self::Plugin(fault) => format!("the provider's plugin failed: {fault}"),
+            Self::MediaNotText => "a text document is not valid UTF-8: send it as text, or in a format that the provider reads".to_owned(),
+            Self::Upstream(error) => error.to_string(),
+        }
+    }
+
+    /// What the provider said of when to come back.
+    pub fn retry_after(&self, now: Timestamp) -> Option<Duration> {
+        match self.failure().map(|failure| &failure.retry)? {
+            Retry::After(ms) => Some(Duration::from_millis(u64::from(*ms))),
+            Retry::At(at) => until(at, now),
+            Retry::Never | Retry::Backoff => None,
+        }
+    }
+
+    pub(super) fn advice(&self, now: Timestamp) -> Advice {
+        match self {
+            Self::Encode(failure) => Advice { again: Again::Never, elsewhere: elsewhere(failure.kind) },
+            Self::Provider { failure, .. } => Advice { again: again(&failure.retry, now), elsewhere: elsewhere(failure.kind) },
+            // A plugin that broke on a request breaks on it again.
+            Self::Plugin(_) => Advice { again: Again::Never, elsewhere: true },
+            Self::MediaNotText => Advice { again: Again::Never, elsewhere: true },
+            Self::Upstream(UpstreamError::TooLarge(_)) => Advice { again: Again::Never, elsewhere: true },
+            Self::Upstream(_) => Advice { again: Again::AfterBackoff, elsewhere: true },
+        }
+    }
+}
+
+/// Whether another provider may succeed where this one failed so.
+fn elsewhere(kind: FailureKind) -> bool {
+    !matches!(kind, FailureKind::InvalidRequest | FailureKind::ContentRefused)
+}
+
+fn again(retry: &Retry, now: Timestamp) -> Again {
+    match retry {
+        Retry::Never => Again::Never,
+        Retry::Backoff => Again::AfterBackoff,
+        Retry::After(ms) => Again::After(Duration::from_millis(u64::from(*ms))),
+        Retry::At(at) => until(at, now).map_or(Again::AfterBackoff, Again::After),
+    }
+}
+
+/// How long until an RFC 3339 time or an HTTP date. A past one is now.
+fn until(at: &str, now: Timestamp) -> Option<Duration> {
+    let at = at.trim();
+    let moment = at.parse::<Timestamp>().ok().or_else(|| Timestamp::try_from(httpdate::parse_http_date(at).ok()?).ok())?;
+    Some(Duration::try_from(moment.duration_since(now)).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn both_forms_of_a_date_give_the_time_until_then() {
+        let now: Timestamp = "2026-11-24T10:00:00Z".parse().unwrap();
+        for (at, seconds) in [("2026-11-24T10:00:07Z", Some(7)), ("Tue, 24 Nov 2026 10:00:03 GMT", Some(3)), ("2020-01-01T00:00:00Z", Some(0)), ("soon", None)] {
+            assert_eq!(until(at, now).map(|wait| wait.as_secs()), seconds, "{at}");
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! A provider's stream, read through its plugin's decoder, as canonical events.
+//!
+//! Owns: frames, the decoder's instance, the version that the stream began with (it finishes on it), what ends it. Dropped, it closes the
+//! connection to the provider at once.
+
+use super::failure::{AttemptError, UpstreamError};
+use super::frames::Splitter;
+use super::upstream::Reply;
+use super::supply_id;
+use crate::contract::{ChatEvent, Frame, Framing};
+use crate::plugin::{Decoder, Fault, InFlight};
+use std::time::Duration;
+
+/// Events that one stream may give: far above any answer, and a bound on what a plugin can make of one.
+const MAX_EVENTS_PER_CHUNK: usize = 100_000;
+
+/// The events of one answer, as they come.
+pub struct EventStream {
+    reply: Option<Reply>,
+    splitter: Option<Splitter>,
+    decoder: Decoder,
+    version: InFlight,
+    /// What was read while it was decided whether this stream is an answer.
+    held: Vec<ChatEvent>,
+    /// What ended the stream, told after the events that came before it.
+    failed: Option<AttemptError>,
+    waited: Duration,
+    status: u16,
+}
+
+impl EventStream {
+    pub(super) fn new(reply: Reply, framing: Framing, decoder: Decoder, version: InFlight) -> Self {
+        let (waited, status) = (reply.waited, reply.status());
+        Self { reply: Some(reply), splitter: Some(Splitter::new(framing)), decoder, version, held: Vec::new(), failed: None, waited, status }
+    }
+
+    /// Time spent waiting for the provider so far.
+    pub fn waited(&self) -> Duration {
+        self.reply.as_ref().map_or(self.waited, |reply| reply.waited)
+    }
+
+    /// Reads until the answer has begun: until then a failure is like any other, and another attempt may follow.
+    pub(super) async fn begin(&mut self) -> Result<(), AttemptError> {
+        let mut held = Vec::new();
+        while let Some(events) = self.read().await? {
+            held.extend(events);
+            if held.iter().any(begins_answer) {
+                break;
+            }
+        }
+        self.held = held;
+        Ok(())
+    }
+
+    /// The next events, at least one; nothing after the end. After an error there is nothing more.
+    ///
+    /// # Errors
+    /// When the provider fails in mid-stream, the stream is cut or stalls, or the plugin breaks.
+    pub async fn next(&mut self) -> Result<Option<Vec<ChatEvent>>, AttemptError> {
+        if !self.held.is_empty() {
+            return Ok(Some(std::mem::take(&mut self.held)));
+        }
+        self.read().await
+    }
+
+    async fn read(&mut self) -> Result<Option<Vec<ChatEvent>>, AttemptError> {
+        while self.failed.is_none() && self.splitter.is_some() {
+            let mut events = self.step().await;
+            if let Some(ended) = events.iter().position(|event| matches!(event, ChatEvent::Ended)) {
+                events.truncate(ended + 1);
+                self.splitter = None;
+                self.failed = None;
+            }
+            if !events.is_empty() {
+                return Ok(Some(events));
+            }
+        }
+        if let Some(error) = self.failed.take() {
+            self.stop();
+            return Err(error);
+        }
+        if let Some(reply) = self.reply.take() {
+            self.waited = reply.waited;
+            reply.drain().await;
+        }
+        Ok(None)
+    }
+
+    /// Nothing more is read; the connection is closed.
+    fn stop(&mut self) {
+        self.splitter = None;
+        self.waited = self.waited();
+        self.reply = None;
+    }
+
+    /// Reads one piece of the body. What it fails by is kept in `failed`.
+    async fn step(&mut self) -> Vec<ChatEvent> {
+        let (Some(reply), Some(splitter)) = (self.reply.as_mut(), self.splitter.as_mut()) else { return Vec::new() };
+        let mut frames = Vec::new();
+        match reply.chunk().await {
+            Ok(Some(chunk)) => {
+                let fits = splitter.push(&chunk, &mut frames);
+                let events = self.push(frames).await;
+                if let Err(too_large) = fits {
+                    self.failed.get_or_insert(AttemptError::Upstream(UpstreamError::Broken(too_large.to_string())));
+                }
+                events
+            }
+            Ok(None) => self.body_ended(None).await,
+            Err(error) => self.body_ended(Some(error)).await,
+        }
+    }
+
+    async fn body_ended(&mut self, cut: Option<UpstreamError>) -> Vec<ChatEvent> {
+        let mut frames = Vec::new();
+        if let Some(splitter) = self.splitter.take() {
+            splitter.finish(&mut frames);
+        }
+        let mut events = self.push(frames).await;
+        if self.failed.is_some() || events.iter().any(|event| matches!(event, ChatEvent::Ended)) {
+            return events;
+        }
+        // What is known of why the body ended says more than the decoder's verdict on that.
+        if let Some(error) = cut {
+            self.failed = Some(AttemptError::Upstream(error));
+            return events;
+        }
+        let last = self.decoder.finish().await;
+        events.extend(self.checked(last));
+        if self.failed.is_none() && !matches!(events.last(), Some(ChatEvent::Ended)) {
+            self.fault(Fault::BrokeContract("its decoder neither ended nor failed the stream".into()));
+        }
+        events
+    }
+
+    async fn push(&mut self, frames: Vec<Frame>) -> Vec<ChatEvent> {
+        if frames.is_empty() {
+            return Vec::new();
+        }
+        let events = self.decoder.push(frames).await;
+        self.checked(events)
+    }
+
+    /// Events within bounds, up to a failure, which is kept.
+    fn checked(&mut self, events: Result<Vec<ChatEvent>, Fault>) -> Vec<ChatEvent> {
+        let mut events = match events {
+            Ok(events) if events.len() <= MAX_EVENTS_PER_CHUNK => events,
+            Ok(events) => {
+                self.fault(Fault::BrokeContract(format!("its decoder made {} events of one piece of a stream", events.len())));
+                return Vec::new();
+            }
+            Err(fault) => {
+                self.fault(fault);
+                return Vec::new();
+            }
+        };
+        if let Some(at) = events.iter().position(|event| matches!(event, ChatEvent::Failed(_))) {
+            if let Some(ChatEvent::Failed(failure)) = events.drain(at..).next() {
+                self.failed = Some(AttemptError::Provider { failure: Box::new(failure), status: self.status });
+            }
+        }
+        events.iter_mut().for_each(supply_id);
+        events
+    }
+
+    fn fault(&mut self, fault: Fault) {
+        self.version.count_fault();
+        self.failed = Some(AttemptError::Plugin(fault));
+    }
+}
+
+/// Whether the caller is to be shown something.
+fn begins_answer(event: &ChatEvent) -> bool {
+    !matches!(event, ChatEvent::Started(_) | ChatEvent::Usage(_))
+}

@@ -1,0 +1,153 @@
+//! HTTP out: sends what an adapter encoded, and reads what comes back within the timeouts and size limits.
+//!
+//! The only place that a credential is put on a request. Redirects are not followed: they would carry the key elsewhere. Dropping a reply closes or
+//! resets its connection, which is how a provider learns that nobody waits any more.
+
+use super::failure::{AttemptError, UpstreamError};
+use crate::config::UpstreamConfig;
+use crate::contract::{HttpRequest, HttpResponse};
+use crate::domain::Blobs;
+use crate::outbound::{self, BodyError, Broken};
+use crate::plugin::Fault;
+use crate::provider::Ready;
+use bytes::Bytes;
+use reqwest::{Client, Response, redirect};
+use std::time::{Duration, Instant};
+use url::Url;
+
+/// The clients, and how long they wait.
+#[derive(Debug)]
+pub struct Upstream {
+    /// For providers on other machines, by the proxy that the environment names.
+    remote: Client,
+    /// For those on this machine, which no proxy can reach.
+    local: Client,
+    config: UpstreamConfig,
+}
+
+/// An answer whose body is still to be read.
+#[derive(Debug)]
+pub struct Reply {
+    response: Response,
+    config: UpstreamConfig,
+    /// Time spent waiting for the provider so far.
+    pub waited: Duration,
+}
+
+impl Upstream {
+    /// # Errors
+    /// When the TLS library does not start.
+    pub fn new(config: UpstreamConfig) -> Result<Self, reqwest::Error> {
+        let builder = || {
+            Client::builder()
+                .user_agent(concat!("llm-gateway/", env!("CARGO_PKG_VERSION")))
+                .redirect(redirect::Policy::none())
+                .referer(false)
+                .connect_timeout(config.connect_timeout)
+                .tcp_nodelay(true)
+                .pool_max_idle_per_host(512)
+                .pool_idle_timeout(Duration::from_secs(60))
+        };
+        Ok(Self { remote: builder().build()?, local: builder().no_proxy().build()?, config })
+    }
+
+    /// Sends a request and waits for the head of its answer.
+    pub(super) async fn send(&self, ready: &Ready, request: HttpRequest, blobs: &Blobs) -> Result<Reply, AttemptError> {
+        let broken = |broken: Broken| AttemptError::Plugin(Fault::BrokeContract(broken.to_string()));
+        let url = outbound::url(&ready.base_url, &request).map_err(broken)?;
+        let mut headers = ready.fixed_headers.clone();
+        headers.extend(outbound::headers(&request).map_err(broken)?);
+        if let Some((name, value)) = &ready.credential {
+            headers.insert(name.clone(), value.clone());
+        }
+        let client = if is_local(&url) { &self.local } else { &self.remote };
+        let mut builder = client.request(outbound::method(&request), url).headers(headers);
+        if !request.body.is_empty() {
+            builder = builder.body(outbound::body(request.body, blobs).map_err(|error| match error {
+                BodyError::Broken(error) => broken(error),
+                BodyError::NotText(_) => AttemptError::MediaNotText,
+            })?);
+        }
+        let began = Instant::now();
+        match tokio::time::timeout(self.config.first_byte_timeout, builder.send()).await {
+            Ok(Ok(response)) => Ok(Reply { response, config: self.config, waited: began.elapsed() }),
+            Ok(Err(error)) => Err(AttemptError::Upstream(self.explain(&error))),
+            Err(_elapsed) => Err(AttemptError::Upstream(UpstreamError::FirstByteTimeout(self.config.first_byte_timeout))),
+        }
+    }
+
+    fn explain(&self, error: &reqwest::Error) -> UpstreamError {
+        if error.is_connect() && error.is_timeout() {
+            return UpstreamError::ConnectTimeout(self.config.connect_timeout);
+        }
+        if error.is_connect() { UpstreamError::Unreachable(root_cause(error)) } else { UpstreamError::Broken(root_cause(error)) }
+    }
+}
+
+fn is_local(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+/// The innermost cause: it names neither URL nor header.
+fn root_cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    if std::ptr::addr_eq(cause, error) { "the request failed".to_owned() } else { cause.to_string() }
+}
+
+impl Reply {
+    pub fn status(&self) -> u16 {
+        self.response.status().as_u16()
+    }
+
+    /// A header's value, if it is UTF-8.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.response.headers().get(name)?.to_str().ok()
+    }
+
+    /// All headers whose value is UTF-8, names in lower case.
+    pub(super) fn headers(&self) -> Vec<(String, String)> {
+        let text = |value: &reqwest::header::HeaderValue| std::str::from_utf8(value.as_bytes()).ok().map(str::to_owned);
+        self.response.headers().iter().filter_map(|(name, value)| Some((name.as_str().to_owned(), text(value)?))).collect()
+    }
+
+    /// The next bytes; nothing when the body is over.
+    pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, UpstreamError> {
+        let began = Instant::now();
+        let outcome = tokio::time::timeout(self.config.idle_timeout, self.response.chunk()).await;
+        self.waited += began.elapsed();
+        match outcome {
+            Ok(Ok(chunk)) => Ok(chunk),
+            Ok(Err(error)) => Err(UpstreamError::Broken(root_cause(&error))),
+            Err(_elapsed) => Err(UpstreamError::IdleTimeout(self.config.idle_timeout)),
+        }
+    }
+
+    /// Reads what is left of a body of which no more is wanted, for a moment, so that its connection can be used again.
+    pub(super) async fn drain(mut self) {
+        let rest = async { while let Ok(Some(_)) = self.response.chunk().await {} };
+        let _ = tokio::time::timeout(Duration::from_millis(10), rest).await;
+    }
+
+    /// The whole body. Gives the time waited too, for the reply is used up.
+    pub(super) async fn whole(mut self) -> (Duration, Result<HttpResponse, UpstreamError>) {
+        let mut response = HttpResponse { status: self.status(), headers: self.headers(), body: Vec::new() };
+        loop {
+            match self.chunk().await {
+                Ok(Some(chunk)) if response.body.len() + chunk.len() > self.config.answer_bytes => {
+                    return (self.waited, Err(UpstreamError::TooLarge(self.config.answer_bytes)));
+                }
+                Ok(Some(chunk)) => response.body.extend_from_slice(&chunk),
+                Ok(None) => return (self.waited, Ok(response)),
+                Err(error) => return (self.waited, Err(error)),
+            }
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! `gateway.toml` as it is written, and its way into checked values.
+
+use super::{ConfigError, Env, ProviderConfig, base_url, checked_key};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// The file, if there is one.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FileConfig {
+    #[serde(default)]
+    pub(super) providers: BTreeMap<String, FileProvider>,
+    #[serde(default)]
+    pub(super) aliases: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct FileProvider {
+    plugin: Option<String>,
+    base_url: Option<String>,
+    /// Name of the variable that holds the key: keys do not stand in the file.
+    key_env: Option<String>,
+    headers: BTreeMap<String, String>,
+    settings: BTreeMap<String, String>,
+}
+
+impl FileConfig {
+    /// `CONFIG_FILE`, which must exist if it is set, or `gateway.toml`, which need not.
+    pub(super) fn read(env: &impl Env) -> Result<Self, ConfigError> {
+        let named = env.get("CONFIG_FILE");
+        let path = named.clone().unwrap_or_else(|| "gateway.toml".to_owned());
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => return Ok(Self::default()),
+            Err(error) => return Err(ConfigError::File { file: path, reason: format!("it can't be read: {error}") }),
+        };
+        let config: Self = toml::from_str(&text).map_err(|error| ConfigError::File { file: path.clone(), reason: in_one_line(&text, &error) })?;
+        for (alias, target) in &config.aliases {
+            if !target.contains('/') || alias.is_empty() || alias.contains('/') {
+                return Err(ConfigError::Value {
+                    name: format!("aliases.{alias}"),
+                    value: target.clone(),
+                    expected: "an alias without a slash stands for `provider/model`".into(),
+                });
+            }
+        }
+        Ok(config)
+    }
+}
+
+fn in_one_line(text: &str, error: &toml::de::Error) -> String {
+    let line = error.span().map(|span| text.get(..span.start).unwrap_or_default().lines().count().max(1));
+    match line {
+        Some(line) => format!("line {line}: {}", error.message().replace('\n', " ")),
+        None => error.message().replace('\n', " "),
+    }
+}
+
+impl FileProvider {
+    pub(super) fn checked(self, name: &str, from_env: ProviderConfig, env: &impl Env) -> Result<ProviderConfig, ConfigError> {
+        let path = |field: &str| format!("providers.{name}.{field}");
+        if !is_provider_name(name) {
+            return Err(ConfigError::Value {
+                name: format!("providers.{name}"),
+                value: name.into(),
+                expected: "a provider's name is like [a-z][a-z0-9-]{0,31}".into(),
+            });
+        }
+        for (header, value) in &self.headers {
+            crate::outbound::header(header, value)
+                .map_err(|error| ConfigError::Value { name: path("headers"), value: header.clone(), expected: error.to_string() })?;
+        }
+        let key = match self.key_env {
+            Some(variable) => env.get(&variable).map(|key| checked_key(&variable, &key)).transpose()?,
+            None => from_env.key,
+        };
+        Ok(ProviderConfig {
+            plugin: self.plugin,
+            base_url: self.base_url.map(|text| base_url(&path("base_url"), &text)).transpose()?.or(from_env.base_url),
+            key,
+            headers: self.headers,
+            settings: self.settings.into_iter().collect(),
+        })
+    }
+}
+
+fn is_provider_name(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    bytes.next().is_some_and(|b| b.is_ascii_lowercase())
+        && name.len() <= 32
+        && bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}

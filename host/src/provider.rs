@@ -1,0 +1,174 @@
+//! Providers as requests see them: which plugin speaks for which provider, where it sends, with which key.
+//!
+//! Owns: joining what is configured with the plugins that are active, into one immutable snapshot per change; a request takes one and keeps it.
+//! Not here: which provider a request goes to (`plan`), the plugins' life (`plugin`). Pure but for the credential's being kept.
+//!
+//! A provider's key is bound to its own variable and its base URL to the operator's or, for the four that ship, to the built-in one: a plugin
+//! that claims another's variable, or moves a shipped provider, gets nothing by it.
+
+use crate::config::{self, Config, Env, ProviderConfig};
+use crate::contract::{ModelInfo, Task};
+use crate::outbound;
+use crate::plugin::{Active, Version};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use secrecy::ExposeSecret;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use url::Url;
+
+/// All providers at one moment.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    /// In the order in which they are asked when nothing else decides: the shipped ones, then the others by name.
+    pub providers: Vec<Arc<Provider>>,
+    pub aliases: BTreeMap<String, String>,
+}
+
+/// One provider instance.
+#[derive(Debug)]
+pub struct Provider {
+    /// The name that callers write: `openai`.
+    pub id: String,
+    pub state: State,
+}
+
+#[derive(Debug)]
+pub enum State {
+    Ready(Box<Ready>),
+    Unavailable {
+        /// For operators: what is missing and how to give it.
+        reason: String,
+        version: Option<Arc<Version>>,
+    },
+}
+
+/// What it takes to ask a provider.
+#[derive(Debug)]
+pub struct Ready {
+    pub version: Arc<Version>,
+    pub base_url: Url,
+    /// Marked sensitive, so that no Debug shows it.
+    pub credential: Option<(HeaderName, HeaderValue)>,
+    pub fixed_headers: HeaderMap,
+    pub settings: Vec<(String, String)>,
+    /// Whether the embedded simulator answers for it.
+    pub simulated: bool,
+}
+
+impl Provider {
+    pub fn ready(&self) -> Option<&Ready> {
+        match &self.state {
+            State::Ready(ready) => Some(ready),
+            State::Unavailable { .. } => None,
+        }
+    }
+
+    /// The build that speaks for it, if one is loaded.
+    pub fn version(&self) -> Option<&Arc<Version>> {
+        match &self.state {
+            State::Ready(ready) => Some(&ready.version),
+            State::Unavailable { version, .. } => version.as_ref(),
+        }
+    }
+
+    /// Known models, the preferred one first.
+    pub fn models(&self) -> &[ModelInfo] {
+        self.version().map_or(&[], |version| &version.info.models)
+    }
+
+    /// Whether one of its models has this id or alias.
+    pub fn knows_model(&self, name: &str) -> bool {
+        self.models().iter().any(|model| model.id == name || model.aliases.iter().any(|alias| alias == name))
+    }
+
+    /// The model that it is asked for a task, or for any.
+    pub fn default_model(&self, task: Option<Task>) -> Option<&str> {
+        let suited = |model: &&ModelInfo| task.is_some_and(|task| model.suited_to.contains(&task));
+        self.models().iter().find(suited).or_else(|| self.models().first()).map(|model| model.id.as_str())
+    }
+}
+
+impl Snapshot {
+    pub fn provider(&self, id: &str) -> Option<&Arc<Provider>> {
+        self.providers.iter().find(|provider| provider.id == id)
+    }
+
+    /// Joins what is configured with what is active. `simulator` gives the base URL at which a provider is simulated, if it is.
+    pub fn build(config: &Config, active: &Active, env: &impl Env, simulator: impl Fn(&str) -> Option<String>) -> Self {
+        let mut configured = config.providers.clone();
+        for id in active.keys() {
+            // A bad variable of a provider that nobody asked for at the start is as if it were not set.
+            configured.entry(id.clone()).or_insert_with(|| config::provider_from_env(env, id).unwrap_or_default());
+        }
+        let shipped = |name: &str| config::SHIPPED.iter().position(|(id, _)| *id == name).unwrap_or(usize::MAX);
+        let mut names: Vec<String> = configured.keys().cloned().collect();
+        names.sort_by_key(|name| (shipped(name), name.clone()));
+        let providers = names.into_iter().map(|id| {
+            let provider = &configured[&id];
+            let version = active.get(provider.plugin.as_deref().unwrap_or(&id)).cloned();
+            let state = state(&id, provider, version, config.demo.then(|| simulator(&id)).flatten());
+            Arc::new(Provider { id, state })
+        });
+        Self { providers: providers.collect(), aliases: config.aliases.clone() }
+    }
+}
+
+fn state(id: &str, config: &ProviderConfig, version: Option<Arc<Version>>, simulator: Option<String>) -> State {
+    let Some(version) = version else {
+        let plugin = config.plugin.as_deref().unwrap_or(id);
+        return State::Unavailable { reason: format!("no plugin `{plugin}` is loaded: put {plugin}.wasm into the plugins folder"), version: None };
+    };
+    match ready(id, config, &version, simulator) {
+        Ok(ready) => State::Ready(Box::new(ready)),
+        Err(reason) => State::Unavailable { reason, version: Some(version) },
+    }
+}
+
+/// # Errors
+/// Why it can't be asked.
+fn ready(id: &str, config: &ProviderConfig, version: &Arc<Version>, simulator: Option<String>) -> Result<Ready, String> {
+    let info = &version.info;
+    let key = config.key.as_ref().map(ExposeSecret::expose_secret);
+    let needs_key = info.credential.is_some() && key.is_none();
+    let simulator = simulator.filter(|_| needs_key);
+    let simulated = simulator.is_some();
+    let credential = match (&info.credential, key) {
+        (None, _) => None,
+        (Some(credential), Some(key)) => Some(header(&credential.header, &format!("{}{key}", credential.prefix))?),
+        (Some(credential), None) if simulated => Some(header(&credential.header, &format!("{}simulated", credential.prefix))?),
+        (Some(_), None) => return Err(format!("it has no key: set {}", config::key_variable(id))),
+    };
+    let base_url = match simulator {
+        Some(url) => parse_url(&url)?,
+        None => config.base_url.clone().map_or_else(|| parse_url(&info.base_url), Ok)?,
+    };
+    Ok(Ready {
+        version: Arc::clone(version),
+        base_url,
+        credential,
+        fixed_headers: fixed_headers(&info.fixed_headers, &config.headers)?,
+        settings: config.settings.clone(),
+        simulated,
+    })
+}
+
+fn parse_url(text: &str) -> Result<Url, String> {
+    Url::parse(text).map_err(|_| format!("its base URL `{text}` is none"))
+}
+
+fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| "its plugin names no valid header for the key".to_owned())?;
+    let mut value = HeaderValue::from_str(value).map_err(|_| "its key can't stand in a header".to_owned())?;
+    value.set_sensitive(true);
+    Ok((name, value))
+}
+
+fn fixed_headers(adapters: &[(String, String)], configured: &BTreeMap<String, String>) -> Result<HeaderMap, String> {
+    let mut headers = HeaderMap::new();
+    let all = adapters.iter().map(|(name, value)| (name, value)).chain(configured);
+    for (name, value) in all {
+        let (name, value) = outbound::header(name, value).map_err(|error| error.to_string())?;
+        headers.insert(name, value);
+    }
+    Ok(headers)
+}

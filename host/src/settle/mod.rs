@@ -1,0 +1,276 @@
+//! Keeps the account of one request and closes it exactly once: also when the caller leaves, also after the last event of a stream.
+//!
+//! Owns: what is known of a request for its books, the lines that are logged of it. Not here: what the caller is told (`edge`).
+//!
+//! Prompts and answers are logged only if `LOG_PROMPTS` asks for them.
+
+use crate::attempt::{Attempt, Observer};
+use crate::contract::{ChatEvent, ChatRequest, ChatResponse, FinishReason, PartBody, Usage};
+use crate::domain::{CallContext, ErrorKind, RequestId};
+use std::time::Duration;
+
+/// Of a prompt or an answer, in one log line.
+const LOGGED_TEXT_BYTES: usize = 64 << 10;
+/// What a caller who left would have been told, as nginx has it.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
+
+/// The account of one request. Dropped without being closed, the caller has left.
+#[derive(Debug)]
+pub struct Account {
+    context: CallContext,
+    stream: bool,
+    /// The one that is under way.
+    open: Option<(Attempt, std::time::Instant)>,
+    attempts: Vec<Attempt>,
+    usage: Option<Usage>,
+    answered_model: Option<String>,
+    finish: Option<FinishReason>,
+    overhead: Option<Duration>,
+    waited_streaming: Duration,
+    texts: Option<Texts>,
+    closed: bool,
+}
+
+/// What is logged where prompts are.
+#[derive(Debug, Default)]
+struct Texts {
+    prompt: String,
+    response: String,
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy)]
+pub struct Ending<'a> {
+    /// What the caller was sent.
+    pub status: u16,
+    pub error: Option<(ErrorKind, &'a str)>,
+}
+
+impl Account {
+    /// Opens the account of a request, before it is read.
+    pub fn open(context: CallContext) -> Self {
+        Self {
+            context,
+            stream: false,
+            open: None,
+            attempts: Vec::new(),
+            usage: None,
+            answered_model: None,
+            finish: None,
+            overhead: None,
+            waited_streaming: Duration::ZERO,
+            texts: None,
+            closed: false,
+        }
+    }
+
+    /// Takes the id that the caller's body gives.
+    pub fn rename(&mut self, id: RequestId) {
+        self.context.id = id;
+    }
+
+    /// Gives the account up without a line: what it would say is said elsewhere.
+    pub fn discard(mut self) {
+        self.closed = true;
+    }
+
+    /// Notes what is asked. `log_prompts`: whether the words are kept for the log.
+    pub fn asked(&mut self, request: &ChatRequest, log_prompts: bool) {
+        self.stream = request.stream;
+        self.texts = log_prompts.then(|| Texts { prompt: prompt_text(request), response: String::new() });
+    }
+
+    pub fn context(&self) -> &CallContext {
+        &self.context
+    }
+
+    pub fn attempts(&self) -> &[Attempt] {
+        &self.attempts
+    }
+
+    /// Retries and fallbacks: attempts after the first.
+    pub fn retries(&self) -> usize {
+        self.attempts.len().saturating_sub(1)
+    }
+
+    /// The attempt that answered, or the last one.
+    pub fn last(&self) -> Option<&Attempt> {
+        self.attempts.last()
+    }
+
+    /// The provider that was meant to answer, if another did.
+    pub fn fallback_from(&self) -> Option<&str> {
+        let (first, last) = (self.attempts.first()?, self.attempts.last()?);
+        ((&first.provider, &first.model) != (&last.provider, &last.model)).then_some(first.provider.as_str())
+    }
+
+    /// Time spent in the gateway itself until now. Said once, when the answer's head goes out.
+    pub fn overhead(&mut self) -> Duration {
+        let elsewhere: Duration = self.attempts.iter().map(|attempt| attempt.waited + attempt.backoff).sum();
+        *self.overhead.get_or_insert_with(|| self.context.started.elapsed().saturating_sub(elsewhere))
+    }
+
+    /// Notes an answer that came whole.
+    pub fn answered(&mut self, answer: &ChatResponse) {
+        self.usage.clone_from(&answer.usage);
+        self.answered_model.clone_from(&answer.model);
+        self.finish = answer.choices.first().map(|choice| choice.finish.reason);
+        if let Some(texts) = &mut self.texts {
+            let parts = answer.choices.first().map(|choice| choice.parts.as_slice()).unwrap_or_default();
+            for part in parts {
+                if let PartBody::Text(text) = &part.body {
+                    texts.push_response(text);
+                }
+            }
+        }
+    }
+
+    /// Notes one event of a stream.
+    pub fn event(&mut self, event: &ChatEvent) {
+        match event {
+            ChatEvent::Started(start) => self.answered_model = start.model.clone().or(self.answered_model.take()),
+            ChatEvent::Usage(usage) => self.usage = Some(usage.clone()),
+            ChatEvent::Finished(finished) if finished.choice == 0 => self.finish = Some(finished.finish.reason),
+            ChatEvent::PartGrew(growth) => {
+                if let Some(texts) = &mut self.texts {
+                    texts.push_response(&growth.text);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Notes how long a stream has waited for its provider in all.
+    pub fn streamed(&mut self, waited: Duration) {
+        self.waited_streaming = waited;
+    }
+
+    /// Closes the account and logs the request.
+    pub fn close(mut self, ending: Ending<'_>) {
+        self.log(ending);
+        self.closed = true;
+    }
+
+    fn log(&mut self, ending: Ending<'_>) {
+        let overhead = self.overhead();
+        let earlier: Duration = self.attempts.iter().map(|attempt| attempt.waited).sum();
+        let upstream = earlier.max(self.waited_streaming);
+        let last = self.attempts.last().or(self.open.as_ref().map(|(attempt, _)| attempt));
+        let usage = self.usage.as_ref();
+        tracing::info!(
+            target: "llm_gateway::request",
+            request_id = %self.context.id,
+            route = self.context.route,
+            tenant = "default",
+            provider = last.map(|attempt| attempt.provider.as_str()),
+            model = self.answered_model.as_deref().or(last.map(|attempt| attempt.model.as_str())),
+            plugin_version = last.map(|attempt| attempt.plugin_version.as_str()),
+            simulated = last.is_some_and(|attempt| attempt.simulated).then_some(true),
+            stream = self.stream,
+            status = ending.status,
+            error_type = ending.error.map(|(kind, _)| kind.as_str()),
+            error = ending.error.map(|(_, message)| message),
+            finish_reason = self.finish.map(finish_word),
+            latency_ms = milliseconds(self.context.started.elapsed()),
+            upstream_ms = milliseconds(upstream),
+            gateway_us = u64::try_from(overhead.as_micros()).unwrap_or(u64::MAX),
+            attempts = self.attempts.len() + usize::from(self.open.is_some()),
+            input_tokens = usage.and_then(|usage| usage.input),
+            output_tokens = usage.and_then(|usage| usage.output),
+            cache_read_tokens = usage.and_then(|usage| usage.cache_read),
+            cache_write_tokens = usage.and_then(|usage| usage.cache_write),
+            reasoning_tokens = usage.and_then(|usage| usage.reasoning),
+            prompt = self.texts.as_ref().map(|texts| texts.prompt.as_str()),
+            response = self.texts.as_ref().map(|texts| texts.response.as_str()),
+            "request"
+        );
+    }
+}
+
+impl Observer for Account {
+    fn began(&mut self, attempt: &Attempt) {
+        self.open = Some((attempt.clone(), std::time::Instant::now()));
+    }
+
+    fn ended(&mut self, attempt: Attempt) {
+        self.open = None;
+        self.log_attempt(&attempt);
+        self.attempts.push(attempt);
+    }
+}
+
+impl Account {
+    fn log_attempt(&self, attempt: &Attempt) {
+        tracing::info!(
+            target: "llm_gateway::attempt",
+            request_id = %self.context.id,
+            route = self.context.route,
+            tenant = "default",
+            attempt = self.attempts.len() + 1,
+            provider = attempt.provider,
+            model = attempt.model,
+            plugin_version = attempt.plugin_version,
+            simulated = attempt.simulated.then_some(true),
+            status = attempt.status,
+            error_type = attempt.error.as_ref().map(|(kind, _)| kind.as_str()),
+            error = attempt.error.as_ref().map(|(_, message)| message.as_str()),
+            latency_ms = milliseconds(attempt.duration),
+            upstream_ms = milliseconds(attempt.waited),
+            backoff_ms = milliseconds(attempt.backoff),
+            provider_request_id = attempt.provider_request_id,
+            "attempt"
+        );
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        if self.closed {
+            return;
+        }
+        let left = "the caller closed the connection before the answer was complete";
+        if let Some((mut attempt, began)) = self.open.take() {
+            attempt.duration = began.elapsed();
+            attempt.error = Some((ErrorKind::Cancelled, left.to_owned()));
+            self.log_attempt(&attempt);
+            self.attempts.push(attempt);
+        }
+        self.log(Ending { status: CLIENT_CLOSED_REQUEST, error: Some((ErrorKind::Cancelled, left)) });
+    }
+}
+
+impl Texts {
+    fn push_response(&mut self, text: &str) {
+        let room = LOGGED_TEXT_BYTES.saturating_sub(self.response.len());
+        self.response.push_str(&text[..text.floor_char_boundary(room)]);
+    }
+}
+
+fn prompt_text(request: &ChatRequest) -> String {
+    let mut prompt = String::new();
+    for message in &request.messages {
+        for part in &message.parts {
+            if let PartBody::Text(text) = &part.body {
+                let room = LOGGED_TEXT_BYTES.saturating_sub(prompt.len());
+                prompt.push_str(&text[..text.floor_char_boundary(room)]);
+                prompt.push('\n');
+            }
+        }
+    }
+    prompt
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+fn finish_word(reason: FinishReason) -> &'static str {
+    match reason {
+        FinishReason::Stop => "stop",
+        FinishReason::Length => "length",
+        FinishReason::ToolCalls => "tool_calls",
+        FinishReason::ContentFilter => "content_filter",
+        FinishReason::Error => "error",
+        FinishReason::Other => "other",
+    }
+}
