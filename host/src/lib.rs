@@ -23,6 +23,6 @@ pub mod plugin;
 pub mod provider;
 pub mod server;
 pub mod settle;
-#[path = "/tmp/simstub.rs"] pub mod simulate;
+pub mod simulate;
 pub mod telemetry;
 pub mod ui;

@@ -12,6 +12,7 @@ mod stream;
 mod upstream;
 
 pub use failure::{AttemptError, Origin, UpstreamError};
+pub use frames::{FrameTooLarge, Splitter};
 pub use retry::RetryPolicy;
 pub use stream::EventStream;
 pub use upstream::Upstream;

@@ -212,14 +212,14 @@ impl Instance {
 }
 
 /// Reads one stream. Once it has failed it fails at every further call.
-pub(crate) struct Decoder {
+pub struct Decoder {
     instance: Option<Instance>,
     handle: ResourceAny,
 }
 
 impl Decoder {
     /// `decoder.push`.
-    pub(crate) async fn push(&mut self, frames: Vec<Frame>) -> Result<Vec<ChatEvent>, Fault> {
+    pub async fn push(&mut self, frames: Vec<Frame>) -> Result<Vec<ChatEvent>, Fault> {
         let handle = self.handle;
         self.step(move |it| {
             Box::pin(async move { it.adapter.llm_gateway_provider_chat().decoder().call_push(&mut it.store, handle, &frames).await })
@@ -228,7 +228,7 @@ impl Decoder {
     }
 
     /// `decoder.finish`.
-    pub(crate) async fn finish(&mut self) -> Result<Vec<ChatEvent>, Fault> {
+    pub async fn finish(&mut self) -> Result<Vec<ChatEvent>, Fault> {
         let handle = self.handle;
         self.step(move |it| Box::pin(async move { it.adapter.llm_gateway_provider_chat().decoder().call_finish(&mut it.store, handle).await }))
             .await

@@ -23,7 +23,7 @@ mod watch;
 
 pub use compile::{CHILD_COMMAND, CompileLimits, child as compile_child};
 pub use events::{Event, EventKind, Events};
-pub(crate) use instance::Decoder;
+pub use instance::Decoder;
 pub use registry::{Action, Active, FileReport, Registry, RegistryError, State};
 pub use version::{InFlight, Version};
 pub use watch::watch;

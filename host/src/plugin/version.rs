@@ -77,7 +77,7 @@ impl Version {
     }
 
     /// A reader for one stream.
-    pub(crate) async fn decoder(&self, context: String, headers: Vec<Header>) -> Result<Decoder, Fault> {
+    pub async fn decoder(&self, context: String, headers: Vec<Header>) -> Result<Decoder, Fault> {
         let instance = self.counted(self.pool.take().await)?;
         self.pool.retire(None);
         self.counted(instance.decoder(context, headers).await)

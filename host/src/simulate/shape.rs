@@ -12,6 +12,8 @@ pub(super) enum Shape {
     Any,
     Object(&'static [Member]),
     List(&'static Shape),
+    /// The same as another one: how a shape contains itself.
+    At(&'static Shape),
     /// An object whose member names are the user's.
     Map(&'static Shape),
     /// An object whose members depend on the value of one of them. A value that is not listed is passed over.
@@ -36,6 +38,7 @@ pub(super) fn unknown(shape: Shape, value: &Value) -> Option<Vec<Step>> {
 fn find(shape: Shape, value: &Value, path: &mut Vec<Step>) -> bool {
     match (shape, value) {
         (Shape::Object(members), Value::Object(object)) => find_in_object(members, object, path),
+        (Shape::At(shape), value) => find(*shape, value, path),
         (Shape::List(of), Value::Array(items)) => {
             items.iter().enumerate().any(|(index, item)| descend(Step::Item(index), *of, item, path))
         }

@@ -1,1 +1,83 @@
+//! Adapter for Mistral's chat completions.
+//!
+//! Mistral's wire looks like OpenAI's and is not: unknown fields are refused, the order of messages is enforced, tool-call ids have nine
+//! characters, and content is a list as soon as the model has thought.
+//!
+//! - `request`, `messages`, `chunks`, `wire`: the request, from the parameters down to one content chunk, and its schema
+//! - `answer`, `stream`: whole answers, and streams of the same shape
+//! - `failure`: errors · `models`: known models and the list · `families`: what differs between models
+//! - `custom`: custom tools as functions · `settings`, `report`: what operators set, what callers are told
 
+mod answer;
+mod chunks;
+mod custom;
+mod failure;
+mod families;
+mod messages;
+mod models;
+mod report;
+mod request;
+mod settings;
+mod stream;
+mod wire;
+
+use llm_gateway_adapter::models::Page;
+use llm_gateway_adapter::stream::Decoding;
+use llm_gateway_adapter::types::{ChatRequest, ChatResponse, Credential, Failure, HttpRequest, HttpResponse, ProviderInfo, Setting};
+use llm_gateway_adapter::{Chat, Manifest, Models};
+
+/// The adapter.
+pub struct Mistral;
+
+llm_gateway_adapter::export!(Mistral: models);
+
+impl Manifest for Mistral {
+    fn describe() -> ProviderInfo {
+        ProviderInfo {
+            id: "mistral".to_owned(),
+            name: "Mistral".to_owned(),
+            version: version(),
+            base_url: "https://api.mistral.ai/v1".to_owned(),
+            credential: Some(Credential {
+                variable: "MISTRAL_API_KEY".to_owned(),
+                header: "authorization".to_owned(),
+                prefix: "Bearer ".to_owned(),
+            }),
+            fixed_headers: Vec::new(),
+            request_id_header: Some("mistral-correlation-id".to_owned()),
+            settings: settings::described(),
+            models: models::known(),
+            extras: Vec::new(),
+        }
+    }
+}
+
+/// The crate's version. A build may carry a tag, so that two builds of one version can be told apart.
+fn version() -> String {
+    match option_env!("LLM_GATEWAY_ADAPTER_TAG") {
+        Some(tag) => concat!(env!("CARGO_PKG_VERSION"), "+").to_owned() + tag,
+        None => env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
+impl Chat for Mistral {
+    type Decoder = Decoding<stream::MistralStream>;
+
+    fn encode(request: ChatRequest) -> Result<HttpRequest, Failure> {
+        request::encode(&request)
+    }
+
+    fn decode(response: HttpResponse, context: String) -> Result<ChatResponse, Failure> {
+        answer::decode(&response, &context)
+    }
+}
+
+impl Models for Mistral {
+    fn encode(_: Option<String>, _: Vec<Setting>) -> Result<HttpRequest, Failure> {
+        Ok(models::encode())
+    }
+
+    fn decode(response: HttpResponse, _: String) -> Result<Page, Failure> {
+        models::decode(&response)
+    }
+}

@@ -5,9 +5,10 @@
 
 use crate::types::{
     ChatEvent, ChatRequest, ChatResponse, Choice, Failure, Finish, FinishReason, Frame, Header, HttpRequest, HttpResponse, Media,
-    MediaSource, Message, Part, PartBody, PartKind, Role, Sampling, Segment, ToolCall,
+    MediaSource, Message, Native, Part, PartBody, PartKind, Role, Sampling, Segment, ToolCall,
 };
 use crate::{Chat, GuestDecoder};
+use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
 impl ChatRequest {
@@ -129,7 +130,7 @@ pub fn gather(events: &[ChatEvent]) -> Result<ChatResponse, Failure> {
             ChatEvent::Started(start) => {
                 answer.id = start.id.clone().or(answer.id);
                 answer.model = start.model.clone().or(answer.model);
-                answer.extras.extend(start.extras.iter().cloned());
+                start.extras.iter().for_each(|native| merge(&mut answer.extras, native));
             }
             ChatEvent::PartOpened(opening) => {
                 choice(&mut choices, opening.choice).parts.push(Part::new(opened(&opening.kind)));
@@ -165,6 +166,22 @@ pub fn gather(events: &[ChatEvent]) -> Result<ChatResponse, Failure> {
     }
     answer.choices = choices.into_values().collect();
     Ok(answer)
+}
+
+/// An object of a dialect that is told again replaces field by field.
+fn merge(extras: &mut Vec<Native>, told: &Native) {
+    let object = |json: &str| serde_json::from_str::<Map<String, Value>>(json).ok();
+    let Some(before) = extras.iter_mut().find(|before| before.dialect == told.dialect) else {
+        extras.push(told.clone());
+        return;
+    };
+    before.value = match (object(&before.value), object(&told.value)) {
+        (Some(mut fields), Some(again)) => {
+            fields.extend(again);
+            Value::Object(fields).to_string()
+        }
+        _ => told.value.clone(),
+    };
 }
 
 fn choice(choices: &mut BTreeMap<u32, Choice>, index: u32) -> &mut Choice {

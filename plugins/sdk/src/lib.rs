@@ -95,8 +95,10 @@ macro_rules! export_optional {
     };
 }
 
+pub use bindings::llm_gateway::provider::diagnostics::Level;
+
 /// Writes a line to the gateway's log, for the adapter's author. Never put a prompt in it. Does nothing outside a component.
-pub fn log(level: bindings::llm_gateway::provider::diagnostics::Level, message: &str) {
+pub fn log(level: Level, message: &str) {
     #[cfg(target_arch = "wasm32")]
     bindings::llm_gateway::provider::diagnostics::log(level, message);
     #[cfg(not(target_arch = "wasm32"))]

@@ -224,6 +224,11 @@ impl Events {
         self.over = true;
     }
 
+    /// What has been said since the last time: for an adapter that reads a whole answer as it reads a stream.
+    pub fn take(&mut self) -> Vec<ChatEvent> {
+        std::mem::take(&mut self.pending)
+    }
+
     fn close_all(&mut self) {
         for choice in self.choices.iter().map(|choice| choice.index).collect::<Vec<_>>() {
             self.close_parts(choice);

@@ -79,7 +79,6 @@ fn check_tool(index: usize, tool: &Value) -> Result<(), Problem> {
             check_name(str_at(tool, "name"), &format!("tools[{index}].name"))?;
             let param = format!("tools[{index}].parameters");
             let schema = tool.get("parameters").ok_or_else(|| missing(&param))?;
-            // Left out, `strict` is false here only if the schema is open; the API closes it silently.
             if tool.get("strict") == Some(&Value::Bool(true)) {
                 check_strict_schema(schema, &format!("function '{}'", str_at(tool, "name")), &param)?;
             }

@@ -1,0 +1,139 @@
+//! Adapters that misbehave: one request is lost at most, nobody else notices, memory stays bounded.
+
+use crate::support::{Gateway, Setup, Simulator, Streamed, chat_body, fixture_bytes, header, json, place};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+fn start(simulator: &Simulator) -> Gateway {
+    let setup = Setup::simulated(simulator).provider("hostile", &simulator.base_url("openai")).env("MAX_RETRIES", "0");
+    place(&setup.plugins(), "hostile.wasm", &fixture_bytes("hostile", "hostile"));
+    setup.start()
+}
+
+/// Resident memory may grow by what one answer of the allowed size needs, and its copies; an attack wants gigabytes.
+const GROWTH_BYTES: u64 = 500 << 20;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_to_a_broken_plugin_fails_as_its_fault_and_nothing_else_does() {
+    let simulator = Simulator::start();
+    let gateway = start(&simulator);
+    assert_eq!(gateway.chat(chat_body("hostile/fine", "Hello", false)).await.status(), 200);
+    let memory = gateway.process.memory_bytes();
+    for model in [
+        "encode-loop",
+        "encode-allocate",
+        "encode-trap",
+        "encode-huge",
+        "encode-deep-stack",
+        "other-host",
+        "other-url",
+        "other-path",
+        "line-break",
+        "own-key",
+        "own-host",
+        "cookie",
+        "no-such-blob",
+        "decode-loop",
+        "decode-allocate",
+        "decode-trap",
+        "decode-huge",
+    ] {
+        let response = gateway.chat(chat_body(&format!("hostile/{model}"), "Hello", false)).await;
+        assert_eq!((response.status().as_u16(), header(&response, "x-gateway-error-origin").as_deref()), (502, Some("gateway")), "{model}");
+        let error = json(response).await;
+        assert_eq!(error["error"]["code"], "plugin", "{model}: {error}");
+        assert!(error["error"]["message"].as_str().unwrap().contains("plugin"), "{model}: {error}");
+        assert_eq!(gateway.chat(chat_body("openai", "Hello", false)).await.status(), 200, "after {model}");
+    }
+    assert!(gateway.plugin("hostile").await.unwrap()["traps"].as_u64().unwrap() >= 17);
+    let grown = gateway.process.memory_bytes().saturating_sub(memory);
+    assert!(grown < GROWTH_BYTES, "memory grew by {} MiB", grown >> 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_whose_decoder_breaks_ends_in_an_error() {
+    let simulator = Simulator::start();
+    let gateway = start(&simulator);
+    let memory = gateway.process.memory_bytes();
+    let fine = Streamed::read(gateway.chat(chat_body("hostile/fine", "Hello", true)).await).await;
+    assert!(fine.done && fine.text.starts_with("begun "), "{fine:?}");
+    for model in ["stream-loop", "stream-allocate", "stream-trap", "stream-huge", "stream-million", "stream-silent-end"] {
+        let response = gateway.chat(chat_body(&format!("hostile/{model}"), "Hello", true)).await;
+        assert_eq!(response.status(), 200, "{model}: it had begun");
+        let streamed = Streamed::read(response).await;
+        assert!(!streamed.done && streamed.text == "begun ", "{model}: {streamed:?}");
+        assert_eq!(streamed.error.unwrap()["code"], "plugin", "{model}");
+        assert_eq!(gateway.chat(chat_body("openai", "Hello", false)).await.status(), 200, "after {model}");
+    }
+    let grown = gateway.process.memory_bytes().saturating_sub(memory);
+    assert!(grown < GROWTH_BYTES, "memory grew by {} MiB", grown >> 20);
+}
+
+#[tokio::test]
+async fn what_a_plugin_logs_is_bounded() {
+    let simulator = Simulator::start();
+    let gateway = start(&simulator);
+    assert_eq!(gateway.chat(chat_body("hostile/log-flood", "Hello", false)).await.status(), 200);
+    gateway.process.wait_for_record("request", |line| line["provider"] == "hostile");
+    let lines: Vec<String> = gateway.process.lines().into_iter().filter(|line| line.contains("flood")).collect();
+    assert!((1..=20).contains(&lines.len()) && lines.iter().all(|line| line.len() < 2000), "{} lines", lines.len());
+}
+
+#[tokio::test]
+async fn a_broken_plugin_is_fallen_back_from_where_the_gateway_chose_it() {
+    let simulator = Simulator::start();
+    let setup = Setup::bare().env("MAX_RETRIES", "0").provider("hostile", &simulator.base_url("openai")).provider("mistral", &simulator.base_url("mistral"));
+    place(&setup.plugins(), "hostile.wasm", &fixture_bytes("hostile", "hostile"));
+    setup.copy_adapter("mistral");
+    let gateway = setup.start();
+    // Its upstream refuses what its healthy self sends; the gateway goes on to the next.
+    simulator.script("openai", &["status=500"]).await;
+    let order = json(gateway.get("/api/status").send().await.unwrap()).await;
+    assert!(order["providers"]["hostile"]["available"] == true, "{order}");
+    let response = gateway.query(serde_json::json!({"query": "Hello"})).await;
+    assert_eq!(response.status(), 200);
+}
+
+/// Four loops at all times, one after the other on each of four clients, for as long as a healthy provider is measured.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_healthy_provider_keeps_its_latency_while_plugins_loop() {
+    let simulator = Simulator::start();
+    let gateway = Arc::new(start(&simulator));
+    for _ in 0..20 {
+        gateway.chat(chat_body("openai", "Hello", false)).await;
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let loops: Vec<_> = ["encode-loop", "decode-loop", "encode-loop", "decode-loop"]
+        .into_iter()
+        .map(|model| {
+            let (gateway, stop) = (Arc::clone(&gateway), Arc::clone(&stop));
+            tokio::spawn(async move {
+                let mut done = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    let response = gateway.chat(chat_body(&format!("hostile/{model}"), "Hello", false)).await;
+                    assert!(matches!(response.status().as_u16(), 502 | 503), "{}", response.status());
+                    done += 1;
+                }
+                done
+            })
+        })
+        .collect();
+    let mut latencies = Vec::new();
+    let end = Instant::now() + Duration::from_secs(5);
+    while Instant::now() < end {
+        let began = Instant::now();
+        let response = gateway.chat(chat_body("openai", "Hello", false)).await;
+        assert_eq!(response.status(), 200);
+        response.bytes().await.unwrap();
+        latencies.push(began.elapsed());
+    }
+    stop.store(true, Ordering::Relaxed);
+    for looping in loops {
+        assert!(looping.await.unwrap() > 0, "every loop ran");
+    }
+    latencies.sort_unstable();
+    let p99 = latencies[latencies.len() * 99 / 100];
+    println!("{} requests, p50 {:?}, p99 {p99:?}", latencies.len(), latencies[latencies.len() / 2]);
+    assert!(p99 < Duration::from_millis(20), "p99 {p99:?} of {} requests", latencies.len());
+}

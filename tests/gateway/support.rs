@@ -1,0 +1,352 @@
+//! Real processes for tests: the gateway and the simulator on loopback ports of their own, their log read line by line, stopped when dropped.
+
+use reqwest::{Client, RequestBuilder, Response};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+pub const ADAPTERS: [&str; 4] = ["openai", "gemini", "mistral", "claude"];
+/// How long anything may take that takes milliseconds on an idle machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A process of the gateway's binary, with what it has written to stdout.
+pub struct Process {
+    pub child: Child,
+    lines: Arc<Lines>,
+}
+
+#[derive(Default)]
+struct Lines {
+    all: Mutex<Vec<String>>,
+    more: Condvar,
+}
+
+impl Process {
+    fn spawn(command: &mut Command) -> Self {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the binary starts");
+        let stdout = child.stdout.take().expect("stdout is piped");
+        let lines = Arc::new(Lines::default());
+        let reader = Arc::clone(&lines);
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                reader.all.lock().unwrap().push(line);
+                reader.more.notify_all();
+            }
+            reader.more.notify_all();
+        });
+        Self { child, lines }
+    }
+
+    /// Waits until a line of the log gives something.
+    pub fn wait_for<T>(&self, what: &str, find: impl Fn(&str) -> Option<T>) -> T {
+        let end = Instant::now() + PATIENCE;
+        let mut all = self.lines.all.lock().unwrap();
+        loop {
+            if let Some(found) = all.iter().find_map(|line| find(line)) {
+                return found;
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "no {what} in the log:\n{}", all.join("\n"));
+            all = self.lines.more.wait_timeout(all, left.min(Duration::from_millis(200))).unwrap().0;
+        }
+    }
+
+    pub fn lines(&self) -> Vec<String> {
+        self.lines.all.lock().unwrap().clone()
+    }
+
+    /// The lines that are JSON objects with this `message`.
+    pub fn records(&self, message: &str) -> Vec<Value> {
+        let lines = self.lines();
+        lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok()).filter(|line| line["message"] == message).collect()
+    }
+
+    /// Waits for such a line.
+    pub fn wait_for_record(&self, message: &str, matches: impl Fn(&Value) -> bool) -> Value {
+        self.wait_for(message, |line| {
+            serde_json::from_str::<Value>(line).ok().filter(|line| line["message"] == message && matches(line))
+        })
+    }
+
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).expect("the process is there");
+    }
+
+    /// Waits for the process to end by itself.
+    pub fn wait(&mut self) -> ExitStatus {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("the process can be waited for") {
+                return status;
+            }
+            assert!(Instant::now() < end, "the process did not end");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Resident memory, in bytes.
+    pub fn memory_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the process is there");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it has memory");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub fn binary() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_llm-gateway"));
+    command.env_clear();
+    command
+}
+
+/// The simulator as a process of its own.
+pub struct Simulator {
+    _process: Process,
+    pub origin: String,
+}
+
+impl Simulator {
+    /// Answers as fast as it can.
+    pub fn start() -> Self {
+        Self::paced(0)
+    }
+
+    pub fn paced(per_chunk_ms: u64) -> Self {
+        let pace = per_chunk_ms.to_string();
+        let process = Process::spawn(binary().args(["simulate", "--port", "0", "--first-token-ms", "0", "--per-chunk-ms", &pace]));
+        let origin = process.wait_for("address", |line| Some(line.split_once("simulator on ")?.1.split_once(": ")?.0.to_owned()));
+        Self { _process: process, origin }
+    }
+
+    pub fn base_url(&self, provider: &str) -> String {
+        llm_gateway::simulate::base_url(&self.origin, provider).expect("it is simulated")
+    }
+
+    /// What the simulator counted of a provider: `requests`, `cancelled`, `open`.
+    pub async fn count(&self, provider: &str, what: &str) -> u64 {
+        let stats: Value = Client::new().get(format!("{}/simulator/stats", self.origin)).send().await.unwrap().json().await.unwrap();
+        stats[provider][what].as_u64().unwrap_or_else(|| panic!("{stats}"))
+    }
+
+    /// Faults for the next requests of a provider, one after the other.
+    pub async fn script(&self, provider: &str, faults: &[&str]) {
+        let body = serde_json::json!({"provider": provider, "faults": faults});
+        let url = format!("{}/simulator/script", self.origin);
+        let answer = Client::new().post(url).json(&body).send().await.unwrap();
+        assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+    }
+
+    /// The last request that a provider got.
+    pub async fn last_request(&self, provider: &str) -> Value {
+        let url = format!("{}/simulator/requests", self.origin);
+        let all: Value = Client::new().get(url).send().await.unwrap().json().await.unwrap();
+        let list = all.as_array().or_else(|| all["requests"].as_array()).unwrap_or_else(|| panic!("{all}"));
+        list.iter().rev().find(|request| request["path"].as_str().is_some_and(|path| path.contains(provider))).cloned().unwrap_or_else(|| panic!("{all}"))
+    }
+}
+
+/// What a gateway is started with.
+pub struct Setup {
+    env: BTreeMap<String, String>,
+    folder: TempDir,
+    arguments: Vec<String>,
+}
+
+impl Setup {
+    /// No plugin, no key, any free port.
+    pub fn bare() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        std::fs::create_dir(folder.path().join("plugins")).unwrap();
+        std::fs::create_dir(&data).unwrap();
+        // Compiled once for all tests.
+        let compiled = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled");
+        std::fs::create_dir_all(&compiled).unwrap();
+        std::os::unix::fs::symlink(compiled, data.join("compiled")).unwrap();
+        let setup = Self { env: BTreeMap::new(), folder, arguments: Vec::new() };
+        setup.env("PORT", "0").env("INITIAL_BACKOFF", "5").env("MAX_BACKOFF", "2000")
+    }
+
+    /// The four adapters, each asking the simulator.
+    pub fn simulated(simulator: &Simulator) -> Self {
+        let mut setup = Self::bare();
+        for adapter in ADAPTERS {
+            setup.copy_adapter(adapter);
+            setup = setup.provider(adapter, &simulator.base_url(adapter));
+        }
+        setup
+    }
+
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    pub fn provider(self, id: &str, base_url: &str) -> Self {
+        let prefix = id.to_uppercase();
+        self.env(&format!("{prefix}_API_KEY"), &format!("secret-{id}-key")).env(&format!("{prefix}_BASE_URL"), base_url)
+    }
+
+    pub fn argument(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.to_owned());
+        self
+    }
+
+    pub fn plugins(&self) -> PathBuf {
+        self.folder.path().join("plugins")
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn copy_adapter(&self, name: &str) {
+        std::fs::write(self.plugins().join(format!("{name}.wasm")), adapter_bytes(name)).unwrap();
+    }
+
+    pub fn command(&self) -> Command {
+        let mut command = binary();
+        command.arg("serve").args(&self.arguments).current_dir(self.folder.path()).envs(&self.env);
+        command
+    }
+
+    pub fn start(self) -> Gateway {
+        let process = Process::spawn(&mut self.command());
+        let address = process.wait_for("address", |line| {
+            let line: Value = serde_json::from_str(line).ok()?;
+            line["message"].as_str()?.contains("listens on").then(|| line["address"].as_str().map(str::to_owned))?
+        });
+        Gateway { process, url: format!("http://{address}"), client: Client::new(), folder: self.folder }
+    }
+}
+
+/// A built adapter of the project's.
+pub fn adapter_bytes(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins").join(format!("{name}.wasm"));
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; `make test` builds it", path.display()))
+}
+
+/// A built adapter that only tests use, with another word in its switch.
+pub fn fixture_bytes(name: &str, switch: &str) -> Vec<u8> {
+    let target = std::env::var("CARGO_TARGET_DIR").map_or_else(|_| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"), PathBuf::from);
+    let path = target.join("wasm32-wasip2/adapter").join(format!("adapter_{name}.wasm"));
+    let mut bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; `make test` builds it", path.display()));
+    let at = bytes.windows(7).position(|window| window == b"SWITCH:").expect("the fixture has its switch") + 7;
+    let padded = format!("{switch:_<16}");
+    bytes[at..at + 16].copy_from_slice(padded.as_bytes());
+    bytes
+}
+
+/// Puts a file in place in one step, as `mv` does.
+pub fn place(folder: &Path, name: &str, bytes: &[u8]) {
+    let temporary = folder.join(format!(".{name}.new"));
+    std::fs::write(&temporary, bytes).unwrap();
+    std::fs::rename(temporary, folder.join(name)).unwrap();
+}
+
+/// A gateway that listens.
+pub struct Gateway {
+    pub process: Process,
+    pub url: String,
+    pub client: Client,
+    folder: TempDir,
+}
+
+impl Gateway {
+    pub fn plugins(&self) -> PathBuf {
+        self.folder.path().join("plugins")
+    }
+
+    pub fn post(&self, path: &str) -> RequestBuilder {
+        self.client.post(format!("{}{path}", self.url)).timeout(PATIENCE)
+    }
+
+    pub fn get(&self, path: &str) -> RequestBuilder {
+        self.client.get(format!("{}{path}", self.url)).timeout(PATIENCE)
+    }
+
+    pub async fn query(&self, body: Value) -> Response {
+        self.post("/api/query").json(&body).send().await.unwrap()
+    }
+
+    pub async fn chat(&self, body: Value) -> Response {
+        self.post("/v1/chat/completions").json(&body).send().await.unwrap()
+    }
+
+    /// What is said of one plugin.
+    pub async fn plugin(&self, id: &str) -> Option<Value> {
+        let all: Value = self.get("/admin/plugins").send().await.unwrap().json().await.unwrap();
+        all["plugins"].as_array().unwrap().iter().find(|plugin| plugin["id"] == id).cloned()
+    }
+
+    /// Waits for an event of a plugin file in the log.
+    pub fn wait_for_event(&self, file: &str, event: &str) -> Value {
+        let message = format!("plugin {event}");
+        self.process.wait_for_record(&message, |line| line["file"] == file)
+    }
+}
+
+/// A Chat request of one user message.
+pub fn chat_body(model: &str, text: &str, stream: bool) -> Value {
+    let mut body = serde_json::json!({"model": model, "messages": [{"role": "user", "content": text}], "stream": stream});
+    if stream {
+        body["stream_options"] = serde_json::json!({"include_usage": true});
+    }
+    body
+}
+
+/// A streamed Chat answer, put together.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub struct Streamed {
+    pub text: String,
+    pub thinking: String,
+    pub finish: Option<String>,
+    pub usage: Option<Value>,
+    pub error: Option<Value>,
+    pub done: bool,
+}
+
+impl Streamed {
+    pub fn parse(body: &str) -> Self {
+        let mut streamed = Self::default();
+        for data in body.split("\n\n").filter_map(|event| event.strip_prefix("data: ")) {
+            if data == "[DONE]" {
+                streamed.done = true;
+                continue;
+            }
+            let chunk: Value = serde_json::from_str(data).unwrap_or_else(|error| panic!("{error}: {data}"));
+            let delta = &chunk["choices"][0]["delta"];
+            streamed.text += delta["content"].as_str().unwrap_or_default();
+            streamed.thinking += delta["reasoning_content"].as_str().unwrap_or_default();
+            streamed.finish = chunk["choices"][0]["finish_reason"].as_str().map(str::to_owned).or(streamed.finish);
+            streamed.usage = chunk.get("usage").filter(|usage| usage.is_object()).cloned().or(streamed.usage);
+            streamed.error = chunk.get("error").cloned().or(streamed.error);
+        }
+        streamed
+    }
+
+    pub async fn read(response: Response) -> Self {
+        Self::parse(&response.text().await.unwrap())
+    }
+}
+
+pub async fn json(response: Response) -> Value {
+    let text = response.text().await.unwrap();
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+pub fn header(response: &Response, name: &str) -> Option<String> {
+    response.headers().get(name).map(|value| value.to_str().unwrap().to_owned())
+}
