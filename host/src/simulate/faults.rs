@@ -15,8 +15,8 @@
 //! | `should-retry=false` | the header `x-should-retry` |
 //! | `blocked` | the provider's content filter stops the answer |
 //! | `echo-headers` | the text lists the names of the request's headers |
-//! | `text-bytes=100000` | the text has that length |
-//! | `chunks=1000` | the text is streamed in that many chunks |
+//! | `text-bytes=100000` | the text has that length, whatever the request's limit |
+//! | `chunks=1000` | the text is streamed in that many chunks, likewise |
 //! | `no-end`, `no-end=finish` | the stream lacks its terminal sign, or also its finish reason, and ends cleanly |
 //! | `error-after=2`, `error-after=raw:2` | after two frames an error in the provider's form, or without SSE framing; a whole answer is a 500 |
 //! | `truncate` | half of the body's bytes, and a clean end |
@@ -169,7 +169,9 @@ impl Draft {
             "cut-after" => faults.delivery.cut_after = Some(part.frames()?),
             "stall-after" => self.stall_after = Some(part.frames()?),
             "stall-ms" => self.stall_pause = Some(part.pause()?),
-            "chunk-bytes" => faults.delivery.split = Some(Split::Every(part.number("1 byte or more", 1, MAX_ANSWER_BYTES as u64)? as usize)),
+            "chunk-bytes" => {
+                faults.delivery.split = Some(Split::Every(part.number("1 byte or more", 1, MAX_ANSWER_BYTES as u64)? as usize))
+            }
             "split" => faults.delivery.split = Some(Split::Random { seed: part.seed()? }),
             name => return Err(Mistake::Unknown { name: name.chars().take(40).collect() }),
         }
@@ -273,6 +275,7 @@ fn number(text: &str, least: u64, most: u64) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -293,7 +296,10 @@ mod tests {
             ("code=x", "simulator: fault `code` needs `status` beside it"),
             ("stall-ms=1", "simulator: fault `stall-ms` needs `stall-after` beside it"),
             ("truncate=1", "simulator: fault `truncate` takes no value, not `1`"),
-            ("retry-after=soon", "simulator: fault `retry-after` takes seconds, `date:` and seconds, `ms:` and milliseconds, or `none`, not `soon`"),
+            (
+                "retry-after=soon",
+                "simulator: fault `retry-after` takes seconds, `date:` and seconds, `ms:` and milliseconds, or `none`, not `soon`",
+            ),
             ("chunk-bytes=0", "simulator: fault `chunk-bytes` takes 1 byte or more, not `0`"),
             ("delay-ms=600001", "simulator: fault `delay-ms` takes milliseconds up to 600000, not `600001`"),
             ("split=7", "simulator: fault `split` takes `seed:` and a number, not `7`"),

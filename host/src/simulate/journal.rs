@@ -10,7 +10,7 @@ use axum::http::request::Parts;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 const MAX_REQUESTS: usize = 100;
@@ -87,7 +87,8 @@ impl Journal {
     pub fn stats(&self) -> Value {
         let count = |provider: Provider| {
             let counts = &self.counts[provider as usize];
-            let [requests, cancelled, open] = [&counts.requests, &counts.cancelled, &counts.open].map(|count| count.load(Ordering::Relaxed));
+            let [requests, cancelled, open] =
+                [&counts.requests, &counts.cancelled, &counts.open].map(|count| count.load(Ordering::Relaxed));
             (provider.name().to_owned(), json!({"requests": requests, "cancelled": cancelled, "open": open}))
         };
         Value::Object(Provider::ALL.into_iter().map(count).collect())

@@ -7,7 +7,6 @@ use super::prompt::{Format, Prompt, Thinking, ToolChoice};
 use super::{schema, text};
 use serde_json::{Map, Value, json};
 
-/// A model without a limit of its own stops somewhere; ours where `text-bytes` may go.
 const NO_LIMIT: u64 = u64::MAX;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -62,7 +61,9 @@ impl Usage {
 }
 
 pub(super) fn compose(provider: &str, prompt: &Prompt, shaping: &Shaping) -> Reply {
-    let limit = prompt.max_output.unwrap_or(NO_LIMIT);
+    // Who asks for a length gets it, whatever limit an adapter puts in on its own.
+    let has_wanted_length = shaping.text_bytes.is_some() || shaping.chunks.is_some();
+    let limit = prompt.max_output.filter(|_| !has_wanted_length).unwrap_or(NO_LIMIT);
     let thinking = (prompt.thinking == Thinking::On).then(|| text::within(&text::thinking(prompt), limit).to_owned());
     let thinking_tokens = thinking.as_deref().map_or(0, |thinking| text::tokens(thinking.len()));
     let (content, finish) = if shaping.blocked {
@@ -96,7 +97,8 @@ fn words(provider: &str, prompt: &Prompt, shaping: &Shaping) -> String {
 
 /// Ends the text at the first stop sequence or at the limit, whichever comes first.
 fn cut(mut text: String, stops: &[String], left: u64) -> (Content, Finish) {
-    let stop = stops.iter().filter(|stop| !stop.is_empty()).filter_map(|stop| Some((text.find(stop.as_str())?, stop))).min_by_key(|(at, _)| *at);
+    let stop =
+        stops.iter().filter(|stop| !stop.is_empty()).filter_map(|stop| Some((text.find(stop.as_str())?, stop))).min_by_key(|(at, _)| *at);
     let mut finish = Finish::Stop;
     if let Some((at, stop)) = stop {
         text.truncate(at);

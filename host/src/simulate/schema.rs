@@ -84,7 +84,8 @@ impl Sampler<'_> {
     /// The required properties; all of them where the schema requires none, since a model would hardly answer with nothing.
     fn object(&self, schema: &Value, depth: usize) -> Map<String, Value> {
         let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return Map::new() };
-        let required: Vec<&str> = schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+        let required: Vec<&str> =
+            schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
         let wanted = properties.iter().filter(|(name, _)| required.is_empty() || required.contains(&name.as_str()));
         wanted.map(|(name, property)| (name.clone(), self.value(property, name, depth + 1))).collect()
     }
@@ -135,7 +136,8 @@ fn string(schema: &Value, name: &str) -> String {
 
 fn plausible(name: &str) -> String {
     let lower = name.to_ascii_lowercase();
-    let known = [("city", "Oslo"), ("location", "Oslo"), ("country", "Norway"), ("language", "en"), ("timezone", "Europe/Oslo"), ("name", "Ada")];
+    let known =
+        [("city", "Oslo"), ("location", "Oslo"), ("country", "Norway"), ("language", "en"), ("timezone", "Europe/Oslo"), ("name", "Ada")];
     match known.iter().find(|(word, _)| lower.contains(word)) {
         Some((_, value)) => (*value).to_owned(),
         None if name.is_empty() => "example".to_owned(),
@@ -156,7 +158,10 @@ mod tests {
     #[test]
     fn values_fit_their_schemas() {
         for (schema, expected) in [
-            (json!({"type":"object","properties":{"city":{"type":"string"},"days":{"type":"integer"}},"required":["city"]}), json!({"city":"Oslo"})),
+            (
+                json!({"type":"object","properties":{"city":{"type":"string"},"days":{"type":"integer"}},"required":["city"]}),
+                json!({"city":"Oslo"}),
+            ),
             (json!({"type":"OBJECT","properties":{"is_fruit":{"type":"BOOLEAN"}}}), json!({"is_fruit":true})),
             (json!({"type":"object","properties":{"unit":{"enum":["C","F"]}}}), json!({"unit":"C"})),
             (json!({"type":"array","items":{"type":["null","number"],"maximum":3},"minItems":2}), json!([3.0, 3.0])),

@@ -57,10 +57,7 @@ async fn simulate(simulator: Arc<Simulator>, provider: Provider, request: Reques
         Err(_) => return Reply::problem(wire, &too_large(), &exchange).into_response(),
     };
     let mut call = read(provider, &parts, &body);
-    let fault = match choose_fault(&simulator.scripts, provider, &mut call) {
-        Some(text) => text,
-        None => String::new(),
-    };
+    let fault = choose_fault(&simulator.scripts, provider, &mut call).unwrap_or_default();
     let mut visit = simulator.journal.open(provider, &parts, Seen { body: &body, fault: &fault });
     drop(body);
     let faults = match simulator.scripts.apply(provider, &fault) {

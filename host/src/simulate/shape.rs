@@ -39,9 +39,7 @@ fn find(shape: Shape, value: &Value, path: &mut Vec<Step>) -> bool {
     match (shape, value) {
         (Shape::Object(members), Value::Object(object)) => find_in_object(members, object, path),
         (Shape::At(shape), value) => find(*shape, value, path),
-        (Shape::List(of), Value::Array(items)) => {
-            items.iter().enumerate().any(|(index, item)| descend(Step::Item(index), *of, item, path))
-        }
+        (Shape::List(of), Value::Array(items)) => items.iter().enumerate().any(|(index, item)| descend(Step::Item(index), *of, item, path)),
         (Shape::Map(of), Value::Object(object)) => object.iter().any(|(name, item)| descend(Step::Member(name.clone()), *of, item, path)),
         (Shape::Tagged(tag, cases), Value::Object(object)) => {
             let chosen = object.get(tag).and_then(Value::as_str).and_then(|value| cases.iter().find(|(case, _)| *case == value));

@@ -153,7 +153,8 @@ mod tests {
 
     #[test]
     fn pieces_join_to_the_text_whatever_it_is() {
-        for text in ["", "one", "one two  three", " lead", "日本語のテキストには空白がない、とても長い文", "x".repeat(1000).as_str()] {
+        for text in ["", "one", "one two  three", " lead", "日本語のテキストには空白がない、とても長い文", "x".repeat(1000).as_str()]
+        {
             for (words_each, wanted) in [(1, None), (6, None), (1, Some(1)), (1, Some(3)), (1, Some(10_000))] {
                 assert_eq!(pieces(text, words_each, wanted).concat(), text, "{text} {words_each} {wanted:?}");
             }
@@ -171,7 +172,8 @@ mod tests {
     #[test]
     fn a_length_in_bytes_is_met_exactly_between_characters() {
         for bytes in [0, 1, 60, 61, 62, 63, 100_000] {
-            let text = answer("openai", &prompt("日本語日本語日本語日本語日本語"), &Shaping { text_bytes: Some(bytes), ..Shaping::default() });
+            let text =
+                answer("openai", &prompt("日本語日本語日本語日本語日本語"), &Shaping { text_bytes: Some(bytes), ..Shaping::default() });
             assert_eq!(text.len(), bytes);
         }
     }

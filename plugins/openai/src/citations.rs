@@ -6,7 +6,8 @@ use llm_gateway_adapter::types::{Citation, Native};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// `url_citation`, `file_citation`, `container_file_citation` of `/responses`; on `/chat/completions` the fields of the first are one level down.
+/// `url_citation`, `file_citation`, `container_file_citation` of `/responses`. On `/chat/completions` the fields of the first are one
+/// level down.
 #[derive(Deserialize)]
 struct Annotation<'a> {
     #[serde(borrow)]

@@ -1,5 +1,5 @@
-//! Fields that have no canonical name: passed on to the endpoint whose dialect they are of, translated to the other where the meaning is known,
-//! and reported otherwise.
+//! Fields that have no canonical name: passed on to the endpoint whose dialect they are of, translated to the other where the
+//! meaning is known, and reported otherwise.
 
 use crate::encoding::Dropped;
 use crate::endpoint::Endpoint;

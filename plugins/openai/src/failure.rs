@@ -1,7 +1,7 @@
 //! Errors of OpenAI and of servers that imitate it, as typed failures.
 //!
-//! Sources: wire reference 1.10 (codes, retry), 9.10 and 9.20 (traps). An error may come with an error status, in a 200, or inside a stream; its
-//! body may be `{"error": {..}}`, flat, a bare text or no JSON at all. Whatever it is, a failure is made of it.
+//! Sources: wire reference 1.10 (codes, retry), 9.10 and 9.20 (traps). An error may come with an error status, in a 200, or inside
+//! a stream; its body may be `{"error": {..}}`, flat, a bare text or no JSON at all. Whatever it is, a failure is made of it.
 
 use llm_gateway_adapter::failure::{by_status, duration_ms, retry_advice, unreadable_body};
 use llm_gateway_adapter::types::{Failure, FailureKind, Header, HttpResponse, Retry};

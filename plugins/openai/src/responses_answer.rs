@@ -1,7 +1,7 @@
 //! A whole answer of `/responses`, and the output items that its streams consist of too.
 //!
-//! Messages, reasoning and calls become parts; every other item (a search, a code run, a compaction) is passed on as it came, to be sent back as
-//! it is.
+//! Messages, reasoning and calls become parts; every other item (a search, a code run, a compaction) is passed on as it came, to be
+//! sent back as it is.
 
 use crate::citations;
 use crate::endpoint::Endpoint;
@@ -12,7 +12,8 @@ use crate::usage::{self, ResponseUsage};
 use llm_gateway_adapter::failure::unreadable_body;
 use llm_gateway_adapter::stream::finish_reason;
 use llm_gateway_adapter::types::{
-    ChatResponse, Choice, Citation, Failure, Finish, FinishReason, HttpResponse, Native, Part, PartBody, Replay, ToolCall, Usage,
+    ChatResponse, Choice, Citation, Failure, FailureKind, Finish, FinishReason, Header, HttpResponse, Native, Part, PartBody, Replay,
+    Retry, ToolCall, Usage,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -176,14 +177,12 @@ impl OutputMessage<'_> {
 }
 
 impl OutputContent<'_> {
-    /// Whole, as a part. None for content of an unknown type.
+    /// Whole, as a part. None for content that is empty or of an unknown type.
     pub fn body(&self) -> Option<PartBody> {
-        let owned = |text: Option<&Text<'_>>| text.map(|text| text.to_string()).unwrap_or_default();
+        let owned = |text: &Option<Text<'_>>| text.as_deref().filter(|text| !text.is_empty()).map(str::to_owned);
         match &*self.kind {
-            "output_text" => {
-                Some(PartBody::Text(owned(self.text.as_ref()))).filter(|_| self.text.as_ref().is_some_and(|text| !text.is_empty()))
-            }
-            "refusal" => Some(PartBody::Refusal(owned(self.refusal.as_ref()))),
+            "output_text" => owned(&self.text).map(PartBody::Text),
+            "refusal" => owned(&self.refusal).map(PartBody::Refusal),
             _ => None,
         }
     }
@@ -256,7 +255,7 @@ fn natives<'n>(fields: impl IntoIterator<Item = (&'n str, Value)>) -> Vec<Native
 
 impl Response<'_> {
     /// `response.failed`, or a body whose status is that.
-    pub fn failure(&self, headers: &[llm_gateway_adapter::types::Header]) -> Option<Failure> {
+    pub fn failure(&self, headers: &[Header]) -> Option<Failure> {
         let failed = self.status.as_deref() == Some("failed");
         let error = self.error.filter(|error| error.get() != "null");
         if !failed && error.is_none() {
@@ -265,10 +264,7 @@ impl Response<'_> {
         let said = error.and_then(|error| failure::in_success(&format!(r#"{{"error":{}}}"#, error.get()), headers));
         Some(said.unwrap_or_else(|| {
             let message = "the provider reported that the answer failed, without saying why";
-            Failure {
-                retry: llm_gateway_adapter::types::Retry::Backoff,
-                ..Failure::new(llm_gateway_adapter::types::FailureKind::Provider, message)
-            }
+            Failure { retry: Retry::Backoff, ..Failure::new(FailureKind::Provider, message) }
         }))
     }
 

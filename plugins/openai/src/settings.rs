@@ -84,12 +84,13 @@ pub fn all() -> Vec<SettingInfo> {
         ),
         about(
             "max-tokens-field",
-            "The field for the output limit on /chat/completions: `max_completion_tokens` (the default) or `max_tokens` (older compatible servers).",
+            "The field for the output limit on /chat/completions: `max_completion_tokens` (the default) or `max_tokens` (older compatible \
+             servers).",
         ),
         about(
             "developer-role",
-            "The role that developer messages are sent with: `developer` (the default) or `system` (compatible servers, whose chat templates \
-             seldom know the other).",
+            "The role that developer messages are sent with: `developer` (the default) or `system` (compatible servers, whose chat \
+             templates seldom know the other).",
         ),
         about(
             "reasoning-field",

@@ -28,7 +28,9 @@ impl Installation {
     /// # Errors
     /// When the binary is not there, or the folder has no adapters: says what to build.
     pub fn new(binary: &Path, plugins: &Path) -> anyhow::Result<Self> {
-        let built = |path: &Path| path.canonicalize().with_context(|| format!("{} is not there: build the gateway and its adapters first", path.display()));
+        let built = |path: &Path| {
+            path.canonicalize().with_context(|| format!("{} is not there: build the gateway and its adapters first", path.display()))
+        };
         let installation = Self { binary: built(binary)?, plugins: built(plugins)? };
         if installation.plugin_count()? == 0 {
             bail!("{} holds no .wasm file: build the adapters first", plugins.display());
@@ -80,10 +82,13 @@ impl Gateway {
             .env("DATA_DIR", data.path())
             // The same question again and again: what is measured is asking, not remembering.
             .env("CACHE_ENABLED", "false")
-            .env("LOG_LEVEL", match level {
-                LogLevel::Warn => "warn",
-                LogLevel::Info => "info",
-            })
+            .env(
+                "LOG_LEVEL",
+                match level {
+                    LogLevel::Warn => "warn",
+                    LogLevel::Info => "info",
+                },
+            )
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -110,7 +115,10 @@ impl Gateway {
                 return Ok(());
             }
             if Instant::now() > end {
-                bail!("only {loaded} of {plugins} adapters were loaded after {} s: GET /admin/plugins of a gateway says why", READY_WAIT.as_secs());
+                bail!(
+                    "only {loaded} of {plugins} adapters were loaded after {} s: GET /admin/plugins of a gateway says why",
+                    READY_WAIT.as_secs()
+                );
             }
             tokio::time::sleep(READY_POLL).await;
         }

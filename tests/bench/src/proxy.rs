@@ -24,7 +24,11 @@ pub async fn run(upstream: SocketAddr) -> anyhow::Result<()> {
     serve(move |request| forward(client.clone(), authority.clone(), request)).await
 }
 
-async fn forward(client: Client<HttpConnector, Incoming>, to: Authority, mut request: Request<Incoming>) -> Result<Response<Incoming>, Error> {
+async fn forward(
+    client: Client<HttpConnector, Incoming>,
+    to: Authority,
+    mut request: Request<Incoming>,
+) -> Result<Response<Incoming>, Error> {
     let mut target = std::mem::take(request.uri_mut()).into_parts();
     (target.scheme, target.authority) = (Some(Scheme::HTTP), Some(to));
     // Parts of a good URI with both set make one; were they to not, the client would refuse the empty one.

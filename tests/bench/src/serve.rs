@@ -20,11 +20,11 @@ use tokio::task::JoinSet;
 pub async fn serve<F, A, B, E>(answer: F) -> anyhow::Result<()>
 where
     F: Fn(Request<Incoming>) -> A + Clone + Send + Sync + 'static,
-    A: Future<Output = Result<Response<B>, E>> + Send,
+    A: Future<Output = Result<Response<B>, E>> + Send + 'static,
     B: Body + Send + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
-    E: Into<Box<dyn Error + Send + Sync>>,
+    E: Into<Box<dyn Error + Send + Sync>> + 'static,
 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("no loopback port can be had")?;
     println!("{}", listener.local_addr()?);
@@ -46,11 +46,11 @@ where
 async fn connection<F, A, B, E>(stream: TcpStream, answer: F)
 where
     F: Fn(Request<Incoming>) -> A + Send,
-    A: Future<Output = Result<Response<B>, E>> + Send,
+    A: Future<Output = Result<Response<B>, E>> + Send + 'static,
     B: Body + Send + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
-    E: Into<Box<dyn Error + Send + Sync>>,
+    E: Into<Box<dyn Error + Send + Sync>> + 'static,
 {
     // Without it each piece of a stream waits some 40 ms for the one before to be acknowledged.
     let _ = stream.set_nodelay(true);

@@ -165,7 +165,9 @@ fn check_budget(body: &Value, thinking: &Value) -> Result<(), Problem> {
         return Err(invalid(format!("thinking.enabled.budget_tokens: Input should be greater than or equal to {MIN_THINKING_BUDGET}")));
     }
     if body.get("max_tokens").and_then(Value::as_u64).is_some_and(|limit| limit <= budget) {
-        return Err(invalid("`max_tokens` must be greater than `thinking.budget_tokens`. Please consult our documentation at https://docs.claude.com/en/docs/build-with-claude/extended-thinking#max-tokens-and-context-window-size"));
+        return Err(invalid(
+            "`max_tokens` must be greater than `thinking.budget_tokens`. Please consult our documentation at https://docs.claude.com/en/docs/build-with-claude/extended-thinking#max-tokens-and-context-window-size",
+        ));
     }
     if body.get("temperature").and_then(Value::as_f64).is_some_and(|temperature| temperature != 1.0) {
         return Err(invalid("`temperature` may only be set to 1 when thinking is enabled."));
@@ -211,7 +213,9 @@ fn check_tool(index: usize, tool: &Value) -> Result<(), Problem> {
     }
     match tool.get("input_schema") {
         None | Some(Value::Null) => Err(invalid(format!("tools.{index}.custom.input_schema: Field required"))),
-        Some(schema) if str_at(schema, "type") != "object" => Err(invalid(format!("tools.{index}.custom.input_schema.type: Field required"))),
+        Some(schema) if str_at(schema, "type") != "object" => {
+            Err(invalid(format!("tools.{index}.custom.input_schema.type: Field required")))
+        }
         Some(_) => Ok(()),
     }
 }
@@ -246,7 +250,7 @@ fn cache_breakpoints(body: &Value) -> usize {
     fn on(value: &Value) -> usize {
         usize::from(is_set(value, "cache_control"))
     }
-    let blocks = |value: &Value, key: &str| list_at(value, key).iter().map(|block| on(block)).sum::<usize>();
+    let blocks = |value: &Value, key: &str| list_at(value, key).iter().map(on).sum::<usize>();
     let messages: usize = list_at(body, "messages").iter().map(|message| blocks(message, "content")).sum();
     on(body) + blocks(body, "tools") + blocks(body, "system") + messages
 }

@@ -192,7 +192,8 @@ impl Message<'_> {
     }
 
     fn content(&self) -> Vec<Value> {
-        let thinking = self.thinking().map(|thinking| json!({"type": "thinking", "thinking": thinking, "signature": self.signature(thinking)}));
+        let thinking =
+            self.thinking().map(|thinking| json!({"type": "thinking", "thinking": thinking, "signature": self.signature(thinking)}));
         let said = match &self.reply.content {
             Content::Text(text) if text.is_empty() => Vec::new(),
             Content::Text(text) => vec![json!({"type": "text", "text": text})],

@@ -8,10 +8,10 @@ mod messages;
 mod models;
 mod turns;
 
+use super::clock;
 use super::faults::RetryHint;
 use super::id::ExchangeId;
 use super::wire::{Answer, Body, Call, Failure, INVALID_KEY, Problem, Wire};
-use super::clock;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -132,7 +132,11 @@ fn usual_outage(status: u16) -> Problem {
         413 => Problem::new(413, "request_too_large", "Request exceeds the maximum size"),
         429 => Problem {
             retry: RetryHint::Seconds(1),
-            ..Problem::new(429, "rate_limit_error", "This request would exceed your organization's rate limit of 20,000 requests per minute.")
+            ..Problem::new(
+                429,
+                "rate_limit_error",
+                "This request would exceed your organization's rate limit of 20,000 requests per minute.",
+            )
         },
         504 => Problem::new(504, "timeout_error", "The request timed out."),
         529 => Problem::new(529, "overloaded_error", "Overloaded"),
@@ -144,11 +148,9 @@ fn usual_outage(status: u16) -> Problem {
 fn coded(problem: Problem, code: &str) -> Problem {
     let problem = problem.code(code);
     match code {
-        "enforced_spend_limit_reached" | "contract_spend_limit_reached" => Problem {
-            message: "You have reached your specified API usage limits.".to_owned(),
-            retry: RetryHint::None,
-            ..problem
-        },
+        "enforced_spend_limit_reached" | "contract_spend_limit_reached" => {
+            Problem { message: "You have reached your specified API usage limits.".to_owned(), retry: RetryHint::None, ..problem }
+        }
         _ => problem,
     }
 }

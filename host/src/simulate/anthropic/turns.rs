@@ -51,7 +51,9 @@ fn check_content(index: usize, message: &Value, is_last: bool) -> Result<(), Pro
     };
     let may_be_empty = is_last && str_at(message, "role") == "assistant";
     if is_empty && !may_be_empty {
-        return Err(invalid(format!("messages.{index}: all messages must have non-empty content except for the optional final assistant message")));
+        return Err(invalid(format!(
+            "messages.{index}: all messages must have non-empty content except for the optional final assistant message"
+        )));
     }
     Ok(())
 }
@@ -77,7 +79,10 @@ impl Turn<'_> {
             "document" => check_source(block, &place, &["base64", "text", "url", "file", "content"]),
             "tool_use" => check_call(block, &place),
             "tool_result" if !is_user => Err(invalid(format!("{place}: `tool_result` blocks can only be in user messages"))),
-            "tool_result" if str_at(block, "tool_use_id").is_empty() => Err(invalid(format!("{place}.tool_result.tool_use_id: Field required"))),
+            "tool_result" if str_at(block, "tool_use_id").is_empty() => {
+                Err(invalid(format!("{place}.tool_result.tool_use_id: Field required")))
+            }
+            "tool_result" => Ok(()),
             "thinking" | "redacted_thinking" if is_user => {
                 Err(invalid(format!("{place}: `thinking` blocks can only be in assistant messages")))
             }
@@ -124,7 +129,10 @@ fn check_source(block: &Value, place: &str, kinds: &[&str]) -> Result<(), Proble
     let source = block.get("source").unwrap_or(&Value::Null);
     let kind = str_at(source, "type");
     if !kinds.contains(&kind) {
-        return Err(invalid(format!("{place}.{}.source: Input tag '{kind}' found using 'type' does not match any of the expected tags", str_at(block, "type"))));
+        return Err(invalid(format!(
+            "{place}.{}.source: Input tag '{kind}' found using 'type' does not match any of the expected tags",
+            str_at(block, "type")
+        )));
     }
     let is_image = str_at(block, "type") == "image";
     let media_type = str_at(source, "media_type");

@@ -206,7 +206,9 @@ fn check_format(config: &Value) -> Result<(), Problem> {
     let schemas = ["responseSchema", "responseJsonSchema"].into_iter().filter(|field| is_set(config, field)).count();
     let mime_type = str_at(config, "responseMimeType");
     if schemas > 1 {
-        return Err(invalid("* GenerateContentRequest.generation_config: only one of response_schema and response_json_schema can be set.\n"));
+        return Err(invalid(
+            "* GenerateContentRequest.generation_config: only one of response_schema and response_json_schema can be set.\n",
+        ));
     }
     if schemas == 1 && !matches!(mime_type, "application/json" | "text/x.enum") {
         return Err(invalid(

@@ -20,7 +20,9 @@ pub(super) fn batch(model: &str, body: &Value) -> Result<Answer, Problem> {
     let batch = fields::normalised(body, fields::EMBED_BATCH)?;
     let requests = list_at(&batch, "requests");
     if requests.is_empty() || requests.len() > MAX_BATCH {
-        return Err(invalid(format!("* BatchEmbedContentsRequest.requests: at least one and at most {MAX_BATCH} requests can be in one batch\n")));
+        return Err(invalid(format!(
+            "* BatchEmbedContentsRequest.requests: at least one and at most {MAX_BATCH} requests can be in one batch\n"
+        )));
     }
     for (index, request) in requests.iter().enumerate() {
         if str_at(request, "model") != format!("models/{model}") {

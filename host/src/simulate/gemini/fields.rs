@@ -19,7 +19,14 @@ const PART: Shape = Object(&[
     ("functionCall", Object(&[("id", Any), ("name", Any), ("args", Any)])),
     (
         "functionResponse",
-        Object(&[("id", Any), ("name", Any), ("response", Any), ("parts", List(&RESPONSE_PART)), ("willContinue", Any), ("scheduling", Any)]),
+        Object(&[
+            ("id", Any),
+            ("name", Any),
+            ("response", Any),
+            ("parts", List(&RESPONSE_PART)),
+            ("willContinue", Any),
+            ("scheduling", Any),
+        ]),
     ),
     ("executableCode", Any),
     ("codeExecutionResult", Any),
@@ -114,14 +121,8 @@ const GENERATE_FIELDS: &[Member] = &[
 ];
 pub(super) const GENERATE: Shape = Object(GENERATE_FIELDS);
 pub(super) const COUNT: Shape = Object(&[("contents", List(&CONTENT)), ("generateContentRequest", GENERATE)]);
-const EMBED_FIELDS: &[Member] = &[
-    ("model", Any),
-    ("content", CONTENT),
-    ("taskType", Any),
-    ("title", Any),
-    ("outputDimensionality", Any),
-    ("embedContentConfig", Any),
-];
+const EMBED_FIELDS: &[Member] =
+    &[("model", Any), ("content", CONTENT), ("taskType", Any), ("title", Any), ("outputDimensionality", Any), ("embedContentConfig", Any)];
 pub(super) const EMBED: Shape = Object(EMBED_FIELDS);
 pub(super) const EMBED_BATCH: Shape = Object(&[("requests", List(&EMBED))]);
 
@@ -188,7 +189,8 @@ fn unknown_field(path: &[Step]) -> Problem {
     }
     let at = if place.is_empty() { String::new() } else { format!(" at '{place}'") };
     let description = format!("Invalid JSON payload received. Unknown name \"{name}\"{at}: Cannot find field.");
-    let violation = if place.is_empty() { json!({"description": description}) } else { json!({"field": place, "description": description}) };
+    let violation =
+        if place.is_empty() { json!({"description": description}) } else { json!({"field": place, "description": description}) };
     let details = json!([{"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": [violation]}]);
     invalid(description).details(details)
 }
@@ -203,6 +205,7 @@ fn snake(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

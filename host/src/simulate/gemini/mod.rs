@@ -120,7 +120,11 @@ fn usual_outage(status: u16) -> Problem {
         403 => Problem::new(403, "PERMISSION_DENIED", "Your API key was reported as leaked. Please use another API key."),
         404 => Problem::new(404, "NOT_FOUND", "Requested entity was not found."),
         429 => quota("GenerateRequestsPerMinutePerProjectPerModel", RetryHint::Seconds(1)),
-        500 => Problem::new(500, "INTERNAL", "An internal error has occurred. Please retry or report in https://developers.generativeai.google/guide/troubleshooting"),
+        500 => Problem::new(
+            500,
+            "INTERNAL",
+            "An internal error has occurred. Please retry or report in https://developers.generativeai.google/guide/troubleshooting",
+        ),
         504 => Problem::new(504, "DEADLINE_EXCEEDED", "The request timed out. Please try again."),
         501.. => Problem::new(status, "UNAVAILABLE", OVERLOADED),
         _ => Problem::new(status, INVALID_ARGUMENT, "Request contains an invalid argument."),

@@ -21,8 +21,7 @@ const CHUNK: Shape = Tagged(
         ("thinking", &[("type", Any), ("thinking", Any), ("signature", Any), ("closed", Any)]),
     ],
 );
-const TOOL_CALL: Shape =
-    Object(&[("id", Any), ("type", Any), ("index", Any), ("function", Object(&[("name", Any), ("arguments", Any)]))]);
+const TOOL_CALL: Shape = Object(&[("id", Any), ("type", Any), ("index", Any), ("function", Object(&[("name", Any), ("arguments", Any)]))]);
 const MESSAGE: Shape = Tagged(
     "role",
     &[
@@ -163,7 +162,8 @@ fn check_message(index: usize, message: &Value) -> Result<(), Problem> {
     let place = |field: &str| json!(["body", "messages", index, field]);
     let role = str_at(message, "role");
     if !matches!(role, "system" | "user" | "assistant" | "tool") {
-        let message = format!("Input tag '{role}' found using 'role' does not match any of the expected tags: 'assistant', 'system', 'tool', 'user'");
+        let message =
+            format!("Input tag '{role}' found using 'role' does not match any of the expected tags: 'assistant', 'system', 'tool', 'user'");
         return Err(validation("union_tag_invalid", json!(["body", "messages", index]), message));
     }
     if role != "assistant" && !is_set(message, "content") {
@@ -172,7 +172,11 @@ fn check_message(index: usize, message: &Value) -> Result<(), Problem> {
     for chunk in list_at(message, "content") {
         let kind = str_at(chunk, "type");
         if !matches!(kind, "text" | "image_url" | "document_url" | "input_audio" | "file" | "reference" | "thinking") {
-            return Err(validation("union_tag_invalid", place("content"), format!("Input tag '{kind}' found using 'type' does not match any of the expected tags")));
+            return Err(validation(
+                "union_tag_invalid",
+                place("content"),
+                format!("Input tag '{kind}' found using 'type' does not match any of the expected tags"),
+            ));
         }
         if kind == "input_audio" && !chunk.get("input_audio").is_some_and(Value::is_string) {
             return Err(validation("string_type", place("content"), "Input should be a valid string"));

@@ -28,9 +28,10 @@ pub(super) fn answer(call: &Call, body: &Value) -> Result<Answer, Problem> {
         "base64" => embedding::base64,
         _ => return Err(validation("enum", json!(["body", "encoding_format"]), "Input should be 'float' or 'base64'")),
     };
-    let data = inputs.iter().enumerate().map(|(index, input)| {
-        json!({"object": "embedding", "embedding": encode(&embedding::vector(input, dimensions)), "index": index})
-    });
+    let data = inputs
+        .iter()
+        .enumerate()
+        .map(|(index, input)| json!({"object": "embedding", "embedding": encode(&embedding::vector(input, dimensions)), "index": index}));
     let data: Vec<Value> = data.collect();
     let tokens: u64 = inputs.iter().map(|input| text::tokens(input.len())).sum();
     Ok(Answer::json(&json!({
@@ -55,7 +56,11 @@ fn dimensions(model: &str, body: &Value) -> Result<usize, Problem> {
         }
         Some(wanted) => match wanted.as_u64().map(|wanted| wanted as usize) {
             Some(wanted) if (1..=most).contains(&wanted) => Ok(wanted),
-            _ => Err(validation("less_than_equal", json!(["body", "output_dimension"]), format!("Input should be less than or equal to {most}"))),
+            _ => Err(validation(
+                "less_than_equal",
+                json!(["body", "output_dimension"]),
+                format!("Input should be less than or equal to {most}"),
+            )),
         },
     }
 }

@@ -110,7 +110,9 @@ fn json_body(call: &Call) -> Result<&Value, Problem> {
         Body::Json(body @ Value::Object(_)) => Ok(body),
         Body::Malformed(reason) => Err(validation("json_invalid", json!(["body", 0]), format!("JSON decode error: {reason}"))),
         Body::None => Err(validation("missing", json!(["body"]), "Field required")),
-        Body::Json(_) => Err(validation("model_attributes_type", json!(["body"]), "Input should be a valid dictionary or object to extract fields from")),
+        Body::Json(_) => {
+            Err(validation("model_attributes_type", json!(["body"]), "Input should be a valid dictionary or object to extract fields from"))
+        }
     }
 }
 

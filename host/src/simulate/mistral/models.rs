@@ -21,7 +21,8 @@ const PREFIXES: [&str; 9] =
 const CREATED: u64 = 1_791_800_000;
 
 pub(super) fn list() -> Answer {
-    let named = LISTED.iter().flat_map(|model| std::iter::once(model.0).chain(model.1.iter().copied()).map(move |name| entry(name, *model)));
+    let named =
+        LISTED.iter().flat_map(|model| std::iter::once(model.0).chain(model.1.iter().copied()).map(move |name| entry(name, *model)));
     Answer::json(&json!({"object": "list", "data": named.collect::<Vec<_>>()}))
 }
 

@@ -8,11 +8,44 @@ use crate::simulate::wire::Problem;
 use serde_json::Value;
 
 const FIELDS: [&str; 38] = [
-    "model", "messages", "max_completion_tokens", "max_tokens", "temperature", "top_p", "presence_penalty", "frequency_penalty", "logit_bias",
-    "logprobs", "top_logprobs", "n", "stop", "seed", "reasoning_effort", "verbosity", "response_format", "tools", "tool_choice",
-    "parallel_tool_calls", "stream", "stream_options", "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention",
-    "safety_identifier", "user", "metadata", "store", "service_tier", "functions", "function_call", "modalities", "audio", "prediction",
-    "web_search_options", "moderation", "user_location",
+    "model",
+    "messages",
+    "max_completion_tokens",
+    "max_tokens",
+    "temperature",
+    "top_p",
+    "presence_penalty",
+    "frequency_penalty",
+    "logit_bias",
+    "logprobs",
+    "top_logprobs",
+    "n",
+    "stop",
+    "seed",
+    "reasoning_effort",
+    "verbosity",
+    "response_format",
+    "tools",
+    "tool_choice",
+    "parallel_tool_calls",
+    "stream",
+    "stream_options",
+    "prompt_cache_key",
+    "prompt_cache_options",
+    "prompt_cache_retention",
+    "safety_identifier",
+    "user",
+    "metadata",
+    "store",
+    "service_tier",
+    "functions",
+    "function_call",
+    "modalities",
+    "audio",
+    "prediction",
+    "web_search_options",
+    "moderation",
+    "user_location",
 ];
 const MAX_STOPS: usize = 4;
 /// The API takes 128; so many copies of a text serve nobody.
@@ -75,7 +108,9 @@ fn check_limits(model: Model<'_>, body: &Value) -> Result<(), Problem> {
     check_range(body, "frequency_penalty", -2.0, 2.0)?;
     let stops = list_at(body, "stop").len();
     if stops > MAX_STOPS {
-        let message = format!("Invalid 'stop': array too long. Expected an array with maximum length {MAX_STOPS}, but got an array with length {stops} instead.");
+        let message = format!(
+            "Invalid 'stop': array too long. Expected an array with maximum length {MAX_STOPS}, but got an array with length {stops} instead."
+        );
         return Err(Problem::new(400, INVALID_REQUEST, message).param("stop").code("array_above_max_length"));
     }
     Ok(())
@@ -200,8 +235,8 @@ fn check_message(index: usize, message: &Value, role: &str) -> Result<(), Proble
             return Err(invalid_value(&format!("messages[{index}].role"), message));
         }
     };
-    let has_calls = is_set(message, "tool_calls") || is_set(message, "function_call") || is_set(message, "refusal");
-    if !is_set(message, "content") && !(role == "assistant" && has_calls) {
+    let stands_for_content = |member: &&str| role == "assistant" && is_set(message, member);
+    if !is_set(message, "content") && !["tool_calls", "function_call", "refusal"].iter().any(stands_for_content) {
         let message = format!("Invalid value for 'content': expected a string, got null. (messages.[{index}].content)");
         return Err(Problem::new(400, INVALID_REQUEST, message).param(format!("messages.[{index}].content")));
     }
@@ -225,6 +260,15 @@ fn check_message(index: usize, message: &Value, role: &str) -> Result<(), Proble
 }
 
 fn check_part(kind: &str, part: &Value, param: &str) -> Result<(), Problem> {
+    let file = part.pointer("/file/file_data").and_then(Value::as_str);
+    if let Some(file) = file.filter(|file| kind == "file" && !file.starts_with("data:application/pdf;base64,")) {
+        let param = format!("{param}.file.file_data");
+        let media_type = file.strip_prefix("data:").and_then(|file| file.split(';').next()).unwrap_or("none");
+        let message = format!(
+            "Invalid file data: '{param}'. Expected a base64-encoded data URL with an application/pdf MIME type (e.g. 'data:application/pdf;base64,SGVsbG8sIFdvcmxkIQ=='), but got unsupported MIME type '{media_type}'."
+        );
+        return Err(invalid_value(&param, message));
+    }
     let needed = match kind {
         "text" => "/text",
         "image_url" => "/image_url/url",

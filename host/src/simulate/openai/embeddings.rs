@@ -32,9 +32,9 @@ pub(super) fn answer(body: &Value) -> Result<Answer, Problem> {
             return Err(super::invalid_value("encoding_format", message));
         }
     };
-    let data = inputs.iter().enumerate().map(|(index, input)| {
-        json!({"object": "embedding", "index": index, "embedding": encode(&embedding::vector(&input.text, dimensions))})
-    });
+    let data = inputs.iter().enumerate().map(
+        |(index, input)| json!({"object": "embedding", "index": index, "embedding": encode(&embedding::vector(&input.text, dimensions))}),
+    );
     let data: Vec<Value> = data.collect();
     let tokens: u64 = inputs.iter().map(|input| input.tokens).sum();
     Ok(Answer::pretty(&json!({"object": "list", "data": data, "model": model, "usage": {"prompt_tokens": tokens, "total_tokens": tokens}})))
@@ -65,7 +65,9 @@ fn inputs(input: &Value) -> Result<Vec<Input>, Problem> {
     };
     let sum: u64 = inputs.iter().map(|input| input.tokens).sum();
     if inputs.len() > MAX_INPUTS || sum > MAX_SUM_TOKENS || inputs.iter().any(|input| input.tokens > MAX_INPUT_TOKENS) {
-        let message = format!("This model's maximum context length is {MAX_INPUT_TOKENS} tokens; at most {MAX_INPUTS} inputs and {MAX_SUM_TOKENS} tokens in sum.");
+        let message = format!(
+            "This model's maximum context length is {MAX_INPUT_TOKENS} tokens; at most {MAX_INPUTS} inputs and {MAX_SUM_TOKENS} tokens in sum."
+        );
         return Err(Problem::new(400, INVALID_REQUEST, message));
     }
     Ok(inputs)
@@ -75,7 +77,11 @@ fn one_input(input: &Value) -> Result<Input, Problem> {
     match input {
         Value::String(text) if !text.is_empty() => Ok(Input { tokens: text::tokens(text.len()), text: text.clone() }),
         Value::Array(tokens) if !tokens.is_empty() && tokens.iter().all(Value::is_u64) => Ok(token_input(tokens)),
-        _ => Err(Problem::new(400, INVALID_REQUEST, "'$.input' is invalid. Please check the API reference: https://platform.openai.com/docs/api-reference.")),
+        _ => Err(Problem::new(
+            400,
+            INVALID_REQUEST,
+            "'$.input' is invalid. Please check the API reference: https://platform.openai.com/docs/api-reference.",
+        )),
     }
 }
 

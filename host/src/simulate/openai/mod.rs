@@ -137,7 +137,9 @@ fn coded(problem: Problem, code: &str) -> Problem {
             retry: RetryHint::None,
             ..problem
         },
-        "slow_down" => Problem { kind: "rate_limit_error".into(), message: "Your traffic grew too fast. Please slow down.".to_owned(), ..problem },
+        "slow_down" => {
+            Problem { kind: "rate_limit_error".into(), message: "Your traffic grew too fast. Please slow down.".to_owned(), ..problem }
+        }
         "context_length_exceeded" => Problem {
             message: "Your input exceeds the context window of this model. Please adjust your input and try again.".to_owned(),
             ..problem

@@ -117,6 +117,7 @@ pub(super) fn embedding_dimensions(model: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -140,7 +141,9 @@ mod tests {
 
     #[test]
     fn a_model_is_known_by_its_prefix() {
-        for (name, known) in [("gpt-99", true), ("o3-mini", true), ("claude-opus-5", false), ("", false), ("gpt- 5", false), ("gpt-5..", true)] {
+        for (name, known) in
+            [("gpt-99", true), ("o3-mini", true), ("claude-opus-5", false), ("", false), ("gpt- 5", false), ("gpt-5..", true)]
+        {
             assert_eq!(Model::known(name).is_some(), known, "{name}");
         }
         assert!(!Model::known("gpt-4o").unwrap().reasons());

@@ -9,10 +9,38 @@ use crate::simulate::wire::Problem;
 use serde_json::Value;
 
 const FIELDS: [&str; 32] = [
-    "model", "input", "instructions", "max_output_tokens", "temperature", "top_p", "tools", "tool_choice", "parallel_tool_calls", "text",
-    "reasoning", "include", "stream", "stream_options", "metadata", "user", "safety_identifier", "prompt_cache_key", "prompt_cache_options",
-    "prompt_cache_retention", "service_tier", "store", "truncation", "top_logprobs", "previous_response_id", "conversation", "background",
-    "prompt", "max_tool_calls", "context_management", "moderation", "extra_tools",
+    "model",
+    "input",
+    "instructions",
+    "max_output_tokens",
+    "temperature",
+    "top_p",
+    "tools",
+    "tool_choice",
+    "parallel_tool_calls",
+    "text",
+    "reasoning",
+    "include",
+    "stream",
+    "stream_options",
+    "metadata",
+    "user",
+    "safety_identifier",
+    "prompt_cache_key",
+    "prompt_cache_options",
+    "prompt_cache_retention",
+    "service_tier",
+    "store",
+    "truncation",
+    "top_logprobs",
+    "previous_response_id",
+    "conversation",
+    "background",
+    "prompt",
+    "max_tool_calls",
+    "context_management",
+    "moderation",
+    "extra_tools",
 ];
 const MIN_OUTPUT_TOKENS: u64 = 16;
 /// What all encrypted content is bound to: it is valid for the account, not for one model.
@@ -187,6 +215,7 @@ fn check_reasoning(item: &Value, body: &Value) -> Result<(), Problem> {
     if REASONING.decrypts(str_at(item, "encrypted_content")) {
         return Ok(());
     }
-    let message = format!("The encrypted content for item {id} could not be verified. Reason: Encrypted content could not be decrypted or parsed.");
+    let message =
+        format!("The encrypted content for item {id} could not be verified. Reason: Encrypted content could not be decrypted or parsed.");
     Err(Problem::new(400, INVALID_REQUEST, message).code("invalid_encrypted_content"))
 }

@@ -13,7 +13,8 @@ pub(super) fn check_name(name: &str, param: &str) -> Result<(), Problem> {
     if !name.is_empty() && name.len() <= MAX_NAME_BYTES && name.bytes().all(allowed) {
         return Ok(());
     }
-    let message = format!("Invalid '{param}': string does not match pattern. Expected a string that matches the pattern '^[a-zA-Z0-9_-]+$'.");
+    let message =
+        format!("Invalid '{param}': string does not match pattern. Expected a string that matches the pattern '^[a-zA-Z0-9_-]+$'.");
     Err(invalid_value(param, message))
 }
 
@@ -51,9 +52,7 @@ pub(super) fn check_effort(model: Model<'_>, effort: &str, param: &str) -> Resul
         return Ok(());
     }
     let supported = efforts.iter().map(|effort| format!("'{effort}'")).collect::<Vec<_>>().join(", ");
-    let message = format!(
-        "Unsupported value: '{param}' does not support '{effort}' with this model. Supported values are: {supported}."
-    );
+    let message = format!("Unsupported value: '{param}' does not support '{effort}' with this model. Supported values are: {supported}.");
     Err(Problem::new(400, INVALID_REQUEST, message).param(param).code("unsupported_value"))
 }
 

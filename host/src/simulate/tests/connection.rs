@@ -99,7 +99,10 @@ async fn a_client_that_leaves_is_counted() {
 async fn requests_are_remembered_without_their_credentials() {
     let simulator = simulator();
     for n in 0..150 {
-        let mut request = request("/gemini/v1beta/models/gemini-3.8-flash:generateContent?key=secret&n=1", &json!({"contents": [{"parts": [{"text": n.to_string()}]}]}));
+        let mut request = request(
+            "/gemini/v1beta/models/gemini-3.8-flash:generateContent?key=secret&n=1",
+            &json!({"contents": [{"parts": [{"text": n.to_string()}]}]}),
+        );
         request.headers_mut().insert("x-goog-api-key", axum::http::HeaderValue::from_static("secret"));
         send(&simulator, request).await;
     }
@@ -108,7 +111,10 @@ async fn requests_are_remembered_without_their_credentials() {
     let requests = got.said("/requests");
     assert_eq!(requests.as_array().unwrap().len(), 100);
     let last = &requests[99];
-    assert_eq!((&last["method"], &last["query"], &last["headers"]["x-goog-api-key"]), (&json!("POST"), &json!("key=[redacted]&n=1"), &json!("[redacted]")));
+    assert_eq!(
+        (&last["method"], &last["query"], &last["headers"]["x-goog-api-key"]),
+        (&json!("POST"), &json!("key=[redacted]&n=1"), &json!("[redacted]"))
+    );
     assert_eq!((&last["body"]["contents"][0]["parts"][0]["text"], &last["cancelled"]), (&json!("149"), &json!(false)));
     assert_eq!(get(&simulator, "/simulator/stats").await.said("/gemini"), json!({"requests": 150, "cancelled": 0, "open": 0}));
 }
@@ -120,18 +126,49 @@ async fn a_large_body_is_answered_and_not_kept() {
     assert_eq!(send(&simulator, request("/openai/v1/chat/completions", &body)).await.status.as_u16(), 200);
     let seen = get(&simulator, "/simulator/requests").await.said("/requests/0");
     assert_eq!((&seen["body"], seen["body_bytes"].as_u64().unwrap() > 1_000_000), (&Value::Null, true));
-    let huge = Request::post("/openai/v1/chat/completions").header("authorization", "Bearer k").body(Body::from(vec![b' '; 64 * 1024 * 1024 + 1])).unwrap();
+    let huge = Request::post("/openai/v1/chat/completions")
+        .header("authorization", "Bearer k")
+        .body(Body::from(vec![b' '; 64 * 1024 * 1024 + 1]))
+        .unwrap();
     assert_eq!(send(&simulator, huge).await.status.as_u16(), 413);
 }
 
 #[tokio::test]
 async fn no_input_makes_it_panic() {
     let simulator = simulator();
-    let bodies = ["", "null", "[]", "{}", "\"x\"", "{\"model\":5,\"messages\":{}}", "{\"model\":\"--\",\"messages\":[null,1,[],{}],\"input\":[null,{}],\"contents\":[null,{\"parts\":[null]}]}", "\u{0}", "{\"model\":\"gpt-5.4\",\"messages\":[{\"role\":\"user\",\"content\":[null,5,{\"type\":\"image_url\"}]}],\"tools\":[null],\"n\":1e99}"];
-    let paths = ["chat/completions", "responses", "responses/input_tokens", "embeddings", "messages", "messages/count_tokens", "models", "models/", "models/%", "models/x%ff:generateContent", "models/gemini-3:generateContent", "models/gemini-3:countTokens", "models/gemini-embedding-001:batchEmbedContents", "%00"];
+    let bodies = [
+        "",
+        "null",
+        "[]",
+        "{}",
+        "\"x\"",
+        "{\"model\":5,\"messages\":{}}",
+        "{\"model\":\"--\",\"messages\":[null,1,[],{}],\"input\":[null,{}],\"contents\":[null,{\"parts\":[null]}]}",
+        "\u{0}",
+        "{\"model\":\"gpt-5.4\",\"messages\":[{\"role\":\"user\",\"content\":[null,5,{\"type\":\"image_url\"}]}],\"tools\":[null],\"n\":1e99}",
+    ];
+    let paths = [
+        "chat/completions",
+        "responses",
+        "responses/input_tokens",
+        "embeddings",
+        "messages",
+        "messages/count_tokens",
+        "models",
+        "models/",
+        "models/%",
+        "models/x%ff:generateContent",
+        "models/gemini-3:generateContent",
+        "models/gemini-3:countTokens",
+        "models/gemini-embedding-001:batchEmbedContents",
+        "%00",
+    ];
     for base in ["/openai/v1", "/gemini/v1beta", "/mistral/v1", "/claude/v1"] {
         for (path, body) in paths.iter().flat_map(|path| bodies.iter().map(move |body| (path, body))) {
-            let builder = Request::post(format!("{base}/{path}")).header("authorization", "Bearer k").header("x-goog-api-key", "k").header("anthropic-version", "2023-06-01");
+            let builder = Request::post(format!("{base}/{path}"))
+                .header("authorization", "Bearer k")
+                .header("x-goog-api-key", "k")
+                .header("anthropic-version", "2023-06-01");
             let got = send(&simulator, builder.body(Body::from(*body)).unwrap()).await;
             assert!(got.status.as_u16() >= 200 && got.header("x-simulated") == "true", "{base}/{path} {body}");
         }

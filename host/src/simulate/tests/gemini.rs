@@ -28,7 +28,10 @@ async fn a_whole_answer_has_candidates_usage_and_origin() {
     assert_eq!((got.said("/candidates/0/finishReason"), got.said("/modelVersion")), (json!("STOP"), json!("gemini-3.8-flash")));
     let usage = got.said("/usageMetadata");
     assert_eq!(usage["candidatesTokenCount"], text.len().div_ceil(4));
-    assert_eq!(usage["totalTokenCount"].as_u64(), Some(usage["promptTokenCount"].as_u64().unwrap() + usage["candidatesTokenCount"].as_u64().unwrap()));
+    assert_eq!(
+        usage["totalTokenCount"].as_u64(),
+        Some(usage["promptTokenCount"].as_u64().unwrap() + usage["candidatesTokenCount"].as_u64().unwrap())
+    );
     assert!(got.headers.get("x-request-id").is_none());
 }
 
@@ -51,7 +54,8 @@ async fn without_sse_the_stream_is_one_json_array() {
     let got = post(ARRAY, ask("Hello")).await;
     assert!(got.header("content-type").starts_with("application/json"));
     let chunks = got.json();
-    let text: String = chunks.as_array().unwrap().iter().filter_map(|chunk| chunk.pointer("/candidates/0/content/parts/0/text")?.as_str()).collect();
+    let text: String =
+        chunks.as_array().unwrap().iter().filter_map(|chunk| chunk.pointer("/candidates/0/content/parts/0/text")?.as_str()).collect();
     assert_eq!(text, post(SSE, ask("Hello")).await.joined("/candidates/0/content/parts/0/text"));
 }
 
@@ -117,8 +121,14 @@ async fn gemini_refuses_what_gemini_refuses() {
         (json!({"contents": [{"role": "user", "parts": []}]}), "contents[0].parts: contents.parts must not be empty."),
         (part(json!({"thought": true})), "required oneof field 'data' must have one initialized field"),
         (part(json!({"functionResponse": {"name": "f", "response": {}}})), "number of function response parts is equal"),
-        (with(&ask("x"), json!({"generationConfig": {"thinkingConfig": {"thinkingBudget": 1, "thinkingLevel": "LOW"}}})), "only one of thinking budget and thinking level"),
-        (with(&ask("x"), json!({"generationConfig": {"responseSchema": {"type": "OBJECT"}}})), "requires response_mime_type application/json"),
+        (
+            with(&ask("x"), json!({"generationConfig": {"thinkingConfig": {"thinkingBudget": 1, "thinkingLevel": "LOW"}}})),
+            "only one of thinking budget and thinking level",
+        ),
+        (
+            with(&ask("x"), json!({"generationConfig": {"responseSchema": {"type": "OBJECT"}}})),
+            "requires response_mime_type application/json",
+        ),
         (with(&ask("x"), json!({"generationConfig": {"presencePenalty": 1}})), "Penalty is not enabled for models/gemini-3.8-flash"),
         (with(&ask("x"), json!({"tools": [{"functionDeclarations": [{"name": "1 bad"}]}]})), "Invalid function name."),
     ] {
@@ -167,7 +177,8 @@ async fn embeddings_and_models_are_there() {
     refused(&format!("{base}:batchEmbedContents"), json!({"requests": [content]}), 400, "model is required").await;
 
     let simulator = simulator();
-    let page = |query: &str| Request::get(format!("/gemini/v1beta/models?{query}")).header("x-goog-api-key", "k").body(Body::empty()).unwrap();
+    let page =
+        |query: &str| Request::get(format!("/gemini/v1beta/models?{query}")).header("x-goog-api-key", "k").body(Body::empty()).unwrap();
     let first = send(&simulator, page("pageSize=4")).await.json();
     assert_eq!((first["models"].as_array().unwrap().len(), &first["nextPageToken"]), (4, &json!("4")));
     let rest = send(&simulator, page("pageSize=1000&pageToken=4")).await.json();

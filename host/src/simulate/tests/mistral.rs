@@ -40,7 +40,10 @@ async fn thinking_makes_the_content_a_list() {
     assert_eq!(streamed.joined("/choices/0/delta/content"), content[1]["text"].as_str().unwrap());
 
     let mut next = base.clone();
-    next["messages"].as_array_mut().unwrap().extend([json!({"role": "assistant", "content": content}), json!({"role": "user", "content": "and?"})]);
+    next["messages"]
+        .as_array_mut()
+        .unwrap()
+        .extend([json!({"role": "assistant", "content": content}), json!({"role": "user", "content": "and?"})]);
     assert_eq!(post(CHAT, next.clone()).await.status, 200);
     next["messages"][1]["content"][0]["thinking"][0]["text"] = json!("changed");
     refused(CHAT, next, 400, "Invalid signature in thinking chunk").await;
@@ -54,7 +57,10 @@ async fn a_call_comes_whole_with_an_id_of_nine_characters() {
     assert_eq!((call["id"].as_str().unwrap().len(), &call["function"]["arguments"]), (9, &json!("{\"city\":\"Oslo\"}")));
     let streamed = post(CHAT, with(&base, json!({"stream": true}))).await.events();
     let last = streamed.last().unwrap();
-    assert_eq!((&last["choices"][0]["finish_reason"], &last["choices"][0]["delta"]["tool_calls"][0]["function"]), (&json!("tool_calls"), &call["function"]));
+    assert_eq!(
+        (&last["choices"][0]["finish_reason"], &last["choices"][0]["delta"]["tool_calls"][0]["function"]),
+        (&json!("tool_calls"), &call["function"])
+    );
 
     let mut next = base.clone();
     let messages = next["messages"].as_array_mut().unwrap();
@@ -72,17 +78,33 @@ async fn mistral_refuses_what_mistral_refuses() {
     let result = |id: &str| json!({"role": "tool", "tool_call_id": id, "content": "x"});
     let user = json!({"role": "user", "content": "x"});
     for (more, status, words) in [
-        (json!({"seed": 1}), 422, "{\"detail\":[{\"type\":\"extra_forbidden\",\"loc\":[\"body\",\"seed\"],\"msg\":\"Extra inputs are not permitted\",\"input\":1}]}"),
+        (
+            json!({"seed": 1}),
+            422,
+            "{\"detail\":[{\"type\":\"extra_forbidden\",\"loc\":[\"body\",\"seed\"],\"msg\":\"Extra inputs are not permitted\",\"input\":1}]}",
+        ),
         (json!({"stream_options": {}}), 422, "extra_forbidden"),
         (json!({"messages": [{"role": "user", "name": "n", "content": "x"}]}), 422, "\"loc\":[\"body\",\"messages\",0,\"name\"]"),
         (json!({"messages": [{"role": "user", "content": [{"type": "text", "text": "x", "cache_control": {}}]}]}), 422, "cache_control"),
         (json!({"messages": [{"role": "developer", "content": "x"}]}), 422, "union_tag_invalid"),
         (json!({"messages": null}), 422, "\"type\":\"missing\""),
         (json!({"tools": []}), 422, "too_short"),
-        (json!({"tools": [{"type": "function", "function": {"name": "f"}}]}), 422, "\"loc\":[\"body\",\"tools\",0,\"function\",\"parameters\"]"),
-        (json!({"model": "gpt-5.4"}), 400, "\"message\":\"Invalid model: gpt-5.4\",\"type\":\"invalid_model\",\"param\":null,\"code\":\"1500\""),
+        (
+            json!({"tools": [{"type": "function", "function": {"name": "f"}}]}),
+            422,
+            "\"loc\":[\"body\",\"tools\",0,\"function\",\"parameters\"]",
+        ),
+        (
+            json!({"model": "gpt-5.4"}),
+            400,
+            "\"message\":\"Invalid model: gpt-5.4\",\"type\":\"invalid_model\",\"param\":null,\"code\":\"1500\"",
+        ),
         (json!({"reasoning_effort": "low"}), 400, "is not supported for this model"),
-        (json!({"messages": [user, call("call_12345"), result("call_12345")]}), 400, "Tool call id was call_12345 but must be a-z, A-Z, 0-9, with a length of 9."),
+        (
+            json!({"messages": [user, call("call_12345"), result("call_12345")]}),
+            400,
+            "Tool call id was call_12345 but must be a-z, A-Z, 0-9, with a length of 9.",
+        ),
         (json!({"messages": [user, call("abcdefghi")]}), 400, "\"code\":\"3230\""),
         (json!({"messages": [user, {"role": "assistant", "content": "x"}]}), 400, "Expected last role User or Tool"),
     ] {

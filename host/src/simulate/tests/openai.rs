@@ -68,7 +68,10 @@ async fn a_limit_and_a_stop_sequence_end_the_answer() {
     assert_eq!((&body["choices"][0]["finish_reason"], &body["usage"]["completion_tokens"]), (&json!("length"), &json!(3)));
     let stop = json!({"model": "gpt-4.1", "stop": ["You"], "messages": [{"role": "user", "content": "Hello"}]});
     let body = post(CHAT, stop).await.json();
-    assert_eq!((&body["choices"][0]["message"]["content"], &body["choices"][0]["finish_reason"]), (&json!("[simulated openai/gpt-4.1] "), &json!("stop")));
+    assert_eq!(
+        (&body["choices"][0]["message"]["content"], &body["choices"][0]["finish_reason"]),
+        (&json!("[simulated openai/gpt-4.1] "), &json!("stop"))
+    );
 }
 
 #[tokio::test]
@@ -101,11 +104,13 @@ async fn tools_are_called_streamed_and_whole_alike_and_their_results_are_quoted(
 
 #[tokio::test]
 async fn a_format_gives_json_of_that_schema() {
-    let schema = json!({"type": "object", "properties": {"is_fruit": {"type": "boolean"}}, "required": ["is_fruit"], "additionalProperties": false});
+    let schema =
+        json!({"type": "object", "properties": {"is_fruit": {"type": "boolean"}}, "required": ["is_fruit"], "additionalProperties": false});
     let format = json!({"type": "json_schema", "json_schema": {"name": "fruit", "strict": true, "schema": schema}});
     let content = post(CHAT, with(&chat("banana"), json!({"response_format": format}))).await.said("/choices/0/message/content");
     assert_eq!(content, "{\"is_fruit\":true}");
-    let content = post(CHAT, with(&chat("some json"), json!({"response_format": {"type": "json_object"}}))).await.said("/choices/0/message/content");
+    let content =
+        post(CHAT, with(&chat("some json"), json!({"response_format": {"type": "json_object"}}))).await.said("/choices/0/message/content");
     assert!(serde_json::from_str::<Value>(content.as_str().unwrap()).unwrap().is_object());
 }
 
@@ -143,10 +148,19 @@ async fn chat_refuses_what_openai_refuses() {
         (json!({"tools": weather(), "reasoning_effort": "low"}), 400, "Function tools with reasoning_effort are not supported for gpt-5.4"),
         (json!({"tools": []}), 400, "Invalid 'tools': empty array"),
         (json!({"tool_choice": "auto"}), 400, "is only allowed when 'tools' are specified"),
+        (
+            json!({"messages": [{"role": "user", "content": [{"type": "file", "file": {"file_data": "data:audio/aac;base64,AA=="}}]}]}),
+            400,
+            "but got unsupported MIME type 'audio/aac'",
+        ),
         (json!({"response_format": {"type": "json_object"}}), 400, "must contain the word 'json'"),
         (json!({"messages": [{"role": "robot", "content": "x"}]}), 400, "Invalid value: 'robot'"),
         (json!({"messages": [user[0], {"role": "assistant", "tool_calls": call}]}), 400, "did not have response messages: call_1"),
-        (json!({"messages": [user[0], {"role": "tool", "tool_call_id": "call_1", "content": "x"}]}), 400, "must be a response to a preceeding message"),
+        (
+            json!({"messages": [user[0], {"role": "tool", "tool_call_id": "call_1", "content": "x"}]}),
+            400,
+            "must be a response to a preceeding message",
+        ),
     ] {
         refused(CHAT, with(&chat("hi"), more), status, words).await;
     }
@@ -215,7 +229,8 @@ async fn a_streamed_response_tells_its_whole_story_in_order() {
     let last = events.last().unwrap();
     assert_eq!(last["response"]["usage"], whole["usage"]);
     assert_eq!(last["response"]["output"][1]["content"], whole["output"][1]["content"]);
-    let deltas: String = events.iter().filter(|event| event["type"] == "response.output_text.delta").filter_map(|event| event["delta"].as_str()).collect();
+    let deltas: String =
+        events.iter().filter(|event| event["type"] == "response.output_text.delta").filter_map(|event| event["delta"].as_str()).collect();
     assert_eq!(deltas, whole["output"][1]["content"][0]["text"].as_str().unwrap());
     assert!(events[2]["item"].get("encrypted_content").is_none() && events[0]["response"]["output"] == json!([]));
     assert!(whole["usage"]["output_tokens_details"]["reasoning_tokens"].as_u64().unwrap() > 0);
@@ -227,7 +242,10 @@ async fn a_response_with_calls_is_continued_with_its_reasoning() {
     let base = with(&response(json!([{"role": "user", "content": "use a tool"}])), json!({"tools": tools}));
     let first = post(RESPONSES, base.clone()).await.json();
     let output = first["output"].as_array().unwrap();
-    assert_eq!((&output[0]["type"], &output[1]["type"], &output[1]["name"]), (&json!("reasoning"), &json!("function_call"), &json!("weather")));
+    assert_eq!(
+        (&output[0]["type"], &output[1]["type"], &output[1]["name"]),
+        (&json!("reasoning"), &json!("function_call"), &json!("weather"))
+    );
     let streamed = post(RESPONSES, with(&base, json!({"stream": true}))).await;
     let done = streamed.events().into_iter().find(|event| event["type"] == "response.function_call_arguments.done").unwrap();
     assert_eq!(done["arguments"], "{\"city\":\"Oslo\"}");
@@ -262,8 +280,16 @@ async fn responses_refuses_what_openai_refuses() {
         (json!({"input": null}), 400, "Missing required parameter: 'input'."),
         (json!({"previous_response_id": "resp_1"}), 400, "previous_response_not_found"),
         (json!({"tools": [{"type": "function", "name": "f"}]}), 400, "Missing required parameter: 'tools[0].parameters'."),
-        (json!({"input": [{"type": "function_call_output", "call_id": "call_1", "output": "x"}]}), 400, "No tool call found for function call output"),
-        (json!({"input": [{"type": "function_call", "call_id": "call_1", "name": "f", "arguments": "{}"}]}), 400, "No tool output found for function call call_1."),
+        (
+            json!({"input": [{"type": "function_call_output", "call_id": "call_1", "output": "x"}]}),
+            400,
+            "No tool call found for function call output",
+        ),
+        (
+            json!({"input": [{"type": "function_call", "call_id": "call_1", "name": "f", "arguments": "{}"}]}),
+            400,
+            "No tool output found for function call call_1.",
+        ),
     ] {
         refused(RESPONSES, with(&response(json!("hi")), more), status, words).await;
     }
@@ -275,7 +301,8 @@ async fn embeddings_come_as_floats_or_base64_in_order() {
     let floats = post("/openai/v1/embeddings", body.clone()).await.json();
     assert_eq!((floats["data"][1]["index"].as_u64(), floats["data"][1]["embedding"].as_array().unwrap().len()), (Some(1), 8));
     let encoded = post("/openai/v1/embeddings", with(&body, json!({"encoding_format": "base64"}))).await.json();
-    let bytes = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, encoded["data"][0]["embedding"].as_str().unwrap()).unwrap();
+    let bytes =
+        base64::Engine::decode(&base64::engine::general_purpose::STANDARD, encoded["data"][0]["embedding"].as_str().unwrap()).unwrap();
     let first = f32::from_le_bytes(bytes[..4].try_into().unwrap());
     assert_eq!(f64::from(first), f64::from(floats["data"][0]["embedding"][0].as_f64().unwrap() as f32));
     refused("/openai/v1/embeddings", json!({"model": "text-embedding-3-small", "input": ""}), 400, "'$.input' is invalid").await;
@@ -285,7 +312,8 @@ async fn embeddings_come_as_floats_or_base64_in_order() {
 #[tokio::test]
 async fn models_are_listed_and_input_is_counted_as_it_is_billed() {
     let simulator = simulator();
-    let list = send(&simulator, Request::get("/openai/v1/models").header("authorization", "Bearer k").body(Body::empty()).unwrap()).await.json();
+    let list =
+        send(&simulator, Request::get("/openai/v1/models").header("authorization", "Bearer k").body(Body::empty()).unwrap()).await.json();
     assert!(list["data"].as_array().unwrap().iter().any(|model| model["id"] == "gpt-5.4"));
     let body = json!({"model": "gpt-5.4", "input": "Hello there", "instructions": "Be brief."});
     let counted = send(&simulator, request("/openai/v1/responses/input_tokens", &body)).await.said("/input_tokens");

@@ -18,8 +18,12 @@ const WRONG: &[(&str, &str)] = &[
 ];
 
 fn recordings() -> Vec<(String, Recording)> {
-    let Some(folder) = std::env::var_os("LLM_GATEWAY_RECORDINGS").map(PathBuf::from) else { return Vec::new() };
-    let files = std::fs::read_dir(folder.join("openai")).unwrap().map(|entry| entry.unwrap().path());
+    recordings_in("openai")
+}
+
+fn recordings_in(folder: &str) -> Vec<(String, Recording)> {
+    let Some(root) = std::env::var_os("LLM_GATEWAY_RECORDINGS").map(PathBuf::from) else { return Vec::new() };
+    let files = std::fs::read_dir(root.join(folder)).unwrap().map(|entry| entry.unwrap().path());
     let texts = files.map(|path| (path.file_stem().unwrap().to_string_lossy().into_owned(), std::fs::read_to_string(path).unwrap()));
     texts.filter_map(|(name, text)| Some((name, Recording::parse(&text).ok()?))).collect()
 }
@@ -91,6 +95,16 @@ fn a_stream_and_its_own_last_event_say_the_same() {
         let parts = |answer: &ChatResponse| -> Vec<Part> { answer.choices[0].parts.iter().cloned().map(without_encrypted).collect() };
         assert_eq!(parts(&streamed), parts(&whole), "{name}");
         assert_eq!((&streamed.usage, &streamed.extras), (&whole.usage, &whole.extras), "{name}");
+    }
+}
+
+#[test]
+fn recordings_that_nobody_can_read_keep_the_contracts_order() {
+    for (name, recording) in recordings_in("unparsed").iter().filter(|(name, _)| name.starts_with("openai-")) {
+        let frames = frames(&String::from_utf8_lossy(&recording.response.body));
+        for context in ["", "responses"] {
+            check_order(&run_stream::<OpenAi>(context, &frames, 1)).unwrap_or_else(|breach| panic!("{name}: {breach}"));
+        }
     }
 }
 
