@@ -60,7 +60,8 @@ fn is_direct_and_local(request: &Request<Body>) -> bool {
     let headers = request.headers();
     let from_here = request.extensions().get::<Peer>().is_some_and(|peer| peer.0.ip().to_canonical().is_loopback());
     let proxied = headers.contains_key("x-forwarded-for") || headers.contains_key(header::FORWARDED);
-    let host = headers.get(header::HOST).and_then(|value| value.to_str().ok()).or(request.uri().authority().map(|authority| authority.as_str()));
+    let host =
+        headers.get(header::HOST).and_then(|value| value.to_str().ok()).or(request.uri().authority().map(|authority| authority.as_str()));
     // A name that was pointed here by somebody's DNS is not this machine's own.
     let addressed = host.is_some_and(|host| is_loopback_name(host));
     let foreign_page = headers.get(header::ORIGIN).is_some_and(|origin| !origin.to_str().is_ok_and(|origin| same_origin(origin, host)));
@@ -146,7 +147,11 @@ struct EventsQuery {
 }
 
 /// What is kept of the past, then what comes. `Last-Event-ID` (which a browser sends when it reconnects) or `after` leave out what is known.
-async fn events(State(app): State<Arc<App>>, Query(query): Query<EventsQuery>, headers: HeaderMap) -> Sse<impl Stream<Item = Result<sse::Event, Infallible>>> {
+async fn events(
+    State(app): State<Arc<App>>,
+    Query(query): Query<EventsQuery>,
+    headers: HeaderMap,
+) -> Sse<impl Stream<Item = Result<sse::Event, Infallible>>> {
     let seen = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse().ok()).or(query.after).unwrap_or(0);
     let (past, live) = app.registry.events().since(seen);
     // A stop of the gateway need not wait for who only listens.

@@ -91,7 +91,12 @@ impl Running {
     }
 }
 
-fn registry(config: &Config, env: impl Env + Send + Sync + 'static, providers: Arc<ArcSwap<Snapshot>>, simulator: Option<String>) -> anyhow::Result<Registry> {
+fn registry(
+    config: &Config,
+    env: impl Env + Send + Sync + 'static,
+    providers: Arc<ArcSwap<Snapshot>>,
+    simulator: Option<String>,
+) -> anyhow::Result<Registry> {
     let private = |folder: &std::path::Path| std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
     private(&config.data_dir).with_context(|| format!("the data folder {} (DATA_DIR) can't be made", config.data_dir.display()))?;
     let settings = Settings { limits: PLUGIN_LIMITS, compile: COMPILE_LIMITS, cache_folder: config.data_dir.join("compiled") };

@@ -89,7 +89,9 @@ fn read_dotenv() -> anyhow::Result<()> {
     match dotenvy::dotenv() {
         Ok(_) => Ok(()),
         Err(error) if error.not_found() => Ok(()),
-        Err(dotenvy::Error::LineParse(_, position)) => anyhow::bail!(".env has a line that is not NAME=value (near character {position} of it)"),
+        Err(dotenvy::Error::LineParse(_, position)) => {
+            anyhow::bail!(".env has a line that is not NAME=value (near character {position} of it)")
+        }
         Err(error) => Err(error).context(".env can't be read"),
     }
 }

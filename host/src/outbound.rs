@@ -214,14 +214,29 @@ mod tests {
         let base = Url::parse("https://api.example.com/v1").unwrap();
         let sent = url(&base, &request("/models/gemini-4:generate%2Fx")).unwrap();
         assert_eq!(sent.as_str(), "https://api.example.com/v1/models/gemini-4:generate%2Fx?alt=sse");
-        for path in ["", "chat", "//evil.example/x", "/../admin", "/a/%2e%2E/b", "/a/./b", "/a\\..\\b", "/a?x=1", "/a#b", "/a b", "/ä", "@evil/x", "/a\r\nHost: b"] {
+        for path in [
+            "",
+            "chat",
+            "//evil.example/x",
+            "/../admin",
+            "/a/%2e%2E/b",
+            "/a/./b",
+            "/a\\..\\b",
+            "/a?x=1",
+            "/a#b",
+            "/a b",
+            "/ä",
+            "@evil/x",
+            "/a\r\nHost: b",
+        ] {
             assert!(url(&base, &request(path)).is_err(), "{path:?}");
         }
     }
 
     #[test]
     fn credentials_hosts_and_connection_headers_are_the_hosts() {
-        for name in ["Authorization", "host", "Cookie", "content-length", "Transfer-Encoding", "x-api-key", "X-Forwarded-For", "connection"] {
+        for name in ["Authorization", "host", "Cookie", "content-length", "Transfer-Encoding", "x-api-key", "X-Forwarded-For", "connection"]
+        {
             assert!(matches!(header(name, "x"), Err(Broken::ForbiddenHeader(_))), "{name}");
         }
         for (name, value) in [("a b", "x"), ("x", "a\r\nb: c"), ("", "x"), ("x\n", "y")] {

@@ -116,7 +116,10 @@ impl Snapshot {
 fn state(id: &str, config: &ProviderConfig, version: Option<Arc<Version>>, simulator: Option<String>) -> State {
     let Some(version) = version else {
         let plugin = config.plugin.as_deref().unwrap_or(id);
-        return State::Unavailable { reason: format!("no plugin `{plugin}` is loaded: put {plugin}.wasm into the plugins folder"), version: None };
+        return State::Unavailable {
+            reason: format!("no plugin `{plugin}` is loaded: put {plugin}.wasm into the plugins folder"),
+            version: None,
+        };
     };
     match ready(id, config, &version, simulator) {
         Ok(ready) => State::Ready(Box::new(ready)),

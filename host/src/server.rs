@@ -38,7 +38,9 @@ pub struct Peer(pub SocketAddr);
 pub async fn bind(config: &ServerConfig) -> anyhow::Result<TcpListener> {
     let address = SocketAddr::new(config.host, config.port);
     TcpListener::bind(address).await.map_err(|error| match error.kind() {
-        std::io::ErrorKind::AddrInUse => anyhow::anyhow!("port {} on {} is in use: stop what listens there, or set PORT to another", config.port, config.host),
+        std::io::ErrorKind::AddrInUse => {
+            anyhow::anyhow!("port {} on {} is in use: stop what listens there, or set PORT to another", config.port, config.host)
+        }
         _ => anyhow::anyhow!("can't listen on {address}: {error}"),
     })
 }
@@ -76,7 +78,10 @@ pub async fn serve(listener: TcpListener, router: Router, config: &ServerConfig,
     }
     drop(listener);
     if tokio::time::timeout(config.shutdown_grace, graceful.shutdown()).await.is_err() {
-        tracing::warn!(grace_ms = config.shutdown_grace.as_millis(), "requests were still under way at the end of SHUTDOWN_GRACE and are cut off");
+        tracing::warn!(
+            grace_ms = config.shutdown_grace.as_millis(),
+            "requests were still under way at the end of SHUTDOWN_GRACE and are cut off"
+        );
     }
     connections.shutdown().await;
 }

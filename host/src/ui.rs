@@ -14,8 +14,7 @@ use rust_embed::{Embed, EmbeddedFile};
 struct Files;
 
 /// The page may load and ask nothing but its own origin.
-const CONTENT_SECURITY_POLICY: &str =
-    "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
+const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
 
 pub fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
     Router::new().route("/", get(file)).route("/assets/{*path}", get(file)).route("/favicon.svg", get(file))
@@ -29,7 +28,8 @@ async fn file(uri: Uri, headers: HeaderMap) -> Response {
     match Files::get(path) {
         Some(file) => send(path, &file, &headers),
         None if path == "index.html" => {
-            (StatusCode::NOT_FOUND, "This build of the gateway has no web page: run `make build`, which makes it. The API is here.").into_response()
+            (StatusCode::NOT_FOUND, "This build of the gateway has no web page: run `make build`, which makes it. The API is here.")
+                .into_response()
         }
         None => StatusCode::NOT_FOUND.into_response(),
     }

@@ -11,7 +11,10 @@ async fn plugins_are_told_with_everything_about_them() {
     for field in ["file", "name", "version", "sha256", "size_bytes", "compile_ms", "loaded_at", "in_flight", "traps", "earlier_versions"] {
         assert!(!plugin[field].is_null(), "{field}: {plugin}");
     }
-    assert_eq!((&plugin["state"], &plugin["contract_version"], &plugin["last_rejection"]), (&json!("active"), &json!("1.0.0"), &json!(null)));
+    assert_eq!(
+        (&plugin["state"], &plugin["contract_version"], &plugin["last_rejection"]),
+        (&json!("active"), &json!("1.0.0"), &json!(null))
+    );
     assert!(plugin["interfaces"].as_array().unwrap().contains(&json!("models")));
 }
 
@@ -62,7 +65,11 @@ async fn events_tell_the_past_and_what_comes() {
     let mut text = String::new();
     let mut read_until = async |what: &str| {
         while !text.contains(what) {
-            let chunk = tokio::time::timeout(crate::support::PATIENCE, events.chunk()).await.expect("it comes in time").unwrap().expect("the feed goes on");
+            let chunk = tokio::time::timeout(crate::support::PATIENCE, events.chunk())
+                .await
+                .expect("it comes in time")
+                .unwrap()
+                .expect("the feed goes on");
             text.push_str(std::str::from_utf8(&chunk).unwrap());
         }
     };

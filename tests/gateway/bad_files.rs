@@ -24,10 +24,8 @@ fn bad_files() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("half an adapter", exporting("llm-gateway:provider/chat@1.0.0"), "does not export"),
         (
             "unknown contract version",
-            wat(
-                "(component (component $c) (instance $i (instantiate $c)) (export \"llm-gateway:provider/chat@9.0.0\" (instance $i)) \
-                 (export \"llm-gateway:provider/manifest@9.0.0\" (instance $i)))",
-            ),
+            wat("(component (component $c) (instance $i (instantiate $c)) (export \"llm-gateway:provider/chat@9.0.0\" (instance $i)) \
+                 (export \"llm-gateway:provider/manifest@9.0.0\" (instance $i)))"),
             "version 9.0.0",
         ),
         ("network", wat("(component (import \"wasi:sockets/tcp@0.2.0\" (instance)))"), "network"),
@@ -55,7 +53,8 @@ async fn a_bad_file_is_rejected_with_its_reason_and_the_old_version_serves_on() 
     for (name, bytes, reason) in bad_files() {
         let known = gateway.process.records("plugin rejected").len();
         place(&gateway.plugins(), "openai.wasm", &bytes);
-        let event = gateway.process.wait_for_record("plugin rejected", |line| line["reason"].as_str().is_some_and(|said| said.contains(reason)));
+        let event =
+            gateway.process.wait_for_record("plugin rejected", |line| line["reason"].as_str().is_some_and(|said| said.contains(reason)));
         assert_eq!(event["file"], "openai.wasm", "{name}");
         let plugin = gateway.plugin("openai").await.unwrap();
         assert!(plugin["last_rejection"]["reason"].as_str().unwrap().contains(reason), "{name}: {plugin}");

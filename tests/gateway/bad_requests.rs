@@ -41,7 +41,8 @@ async fn bad_input_is_refused_with_the_field_named_and_nothing_is_sent() {
 async fn bodies_are_checked_before_they_are_read() {
     let simulator = Simulator::start();
     let gateway = Setup::simulated(&simulator).env("MAX_BODY_BYTES", "2000").start();
-    let send = |body: Vec<u8>, content_type: &'static str| gateway.post("/api/query").header("content-type", content_type).body(body).send();
+    let send =
+        |body: Vec<u8>, content_type: &'static str| gateway.post("/api/query").header("content-type", content_type).body(body).send();
     let code = |answer: Value| answer["code"].as_str().unwrap().to_owned();
     for (body, content_type, status, expected) in [
         (b"{\"query\"".to_vec(), "application/json", 400, "invalid_json"),

@@ -83,7 +83,10 @@ async fn what_a_plugin_logs_is_bounded() {
 #[tokio::test]
 async fn a_broken_plugin_is_fallen_back_from_where_the_gateway_chose_it() {
     let simulator = Simulator::start();
-    let setup = Setup::bare().env("MAX_RETRIES", "0").provider("hostile", &simulator.base_url("openai")).provider("mistral", &simulator.base_url("mistral"));
+    let setup = Setup::bare()
+        .env("MAX_RETRIES", "0")
+        .provider("hostile", &simulator.base_url("openai"))
+        .provider("mistral", &simulator.base_url("mistral"));
     place(&setup.plugins(), "hostile.wasm", &fixture_bytes("hostile", "hostile"));
     setup.copy_adapter("mistral");
     let gateway = setup.start();

@@ -11,8 +11,23 @@ async fn a_request_and_each_attempt_is_one_line_with_its_account() {
     let response = gateway.query(json!({"query": "Hello", "model": "openai", "request_id": "log-1"})).await;
     assert_eq!(header(&response, "x-request-id").as_deref(), Some("log-1"));
     let request = gateway.process.wait_for_record("request", |line| line["request_id"] == "log-1");
-    assert_eq!((&request["route"], &request["tenant"], &request["provider"], &request["status"]), (&json!("/api/query"), &json!("default"), &json!("openai"), &json!(200)));
-    for field in ["model", "plugin_version", "latency_ms", "upstream_ms", "gateway_us", "input_tokens", "output_tokens", "attempts", "finish_reason", "timestamp", "level"] {
+    assert_eq!(
+        (&request["route"], &request["tenant"], &request["provider"], &request["status"]),
+        (&json!("/api/query"), &json!("default"), &json!("openai"), &json!(200))
+    );
+    for field in [
+        "model",
+        "plugin_version",
+        "latency_ms",
+        "upstream_ms",
+        "gateway_us",
+        "input_tokens",
+        "output_tokens",
+        "attempts",
+        "finish_reason",
+        "timestamp",
+        "level",
+    ] {
         assert!(!request[field].is_null(), "{field}: {request}");
     }
     let attempts: Vec<_> = gateway.process.records("attempt").into_iter().filter(|line| line["request_id"] == "log-1").collect();
@@ -46,7 +61,9 @@ async fn neither_prompts_nor_keys_are_logged() {
     gateway.get("/admin/plugins").bearer_auth("secret-admin-key").send().await.unwrap();
     gateway.process.wait_for_record("request", |line| line["provider"] == "claude" && line["status"] == 401);
     let log = gateway.process.lines().join("\n");
-    for secret in ["secret-openai-key", "secret-gemini-key", "secret-mistral-key", "secret-claude-key", "secret-admin-key", "private question"] {
+    for secret in
+        ["secret-openai-key", "secret-gemini-key", "secret-mistral-key", "secret-claude-key", "secret-admin-key", "private question"]
+    {
         assert!(!log.contains(secret), "{secret} is in the log");
     }
 }
@@ -58,14 +75,20 @@ async fn prompts_are_logged_where_a_setting_asks_for_them() {
     for stream in [false, true] {
         gateway.chat(chat_body("openai", "my public question", stream)).await.text().await.unwrap();
         let line = gateway.process.wait_for_record("request", |line| line["stream"] == stream);
-        assert!(line["prompt"].as_str().unwrap().contains("my public question") && line["response"].as_str().unwrap().contains("my public question"), "{line}");
+        assert!(
+            line["prompt"].as_str().unwrap().contains("my public question")
+                && line["response"].as_str().unwrap().contains("my public question"),
+            "{line}"
+        );
     }
 }
 
 #[tokio::test]
 async fn the_log_level_is_honoured() {
     let simulator = Simulator::start();
-    let gateway = Setup::simulated(&simulator).env("LOG_LEVEL", "llm_gateway=warn,llm_gateway::app=info,llm_gateway=info,llm_gateway::attempt=off").start();
+    let gateway = Setup::simulated(&simulator)
+        .env("LOG_LEVEL", "llm_gateway=warn,llm_gateway::app=info,llm_gateway=info,llm_gateway::attempt=off")
+        .start();
     let response = gateway.query(json!({"query": "Hello", "model": "openai"})).await;
     let id = header(&response, "x-request-id").unwrap();
     gateway.process.wait_for_record("request", |line| line["request_id"] == id);

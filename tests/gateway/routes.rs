@@ -17,11 +17,18 @@ async fn every_provider_answers_a_query_with_every_field() {
         let id = header(&response, "x-request-id").unwrap();
         let answer = json(response).await;
         assert!(answer["response"].as_str().unwrap().contains("What is love?"), "{answer}");
-        assert_eq!((&answer["model"], &answer["request_id"], &answer["cached"], &answer["num_retries"]), (&json!(provider), &json!(id), &json!(false), &json!(0)));
+        assert_eq!(
+            (&answer["model"], &answer["request_id"], &answer["cached"], &answer["num_retries"]),
+            (&json!(provider), &json!(id), &json!(false), &json!(0))
+        );
         let (input, output) = (answer["input_tokens"].as_u64().unwrap(), answer["output_tokens"].as_u64().unwrap());
         assert!(input > 0 && output > 0, "{answer}");
         assert_eq!((&answer["total_tokens"], &answer["num_tokens"]), (&json!(input + output), &json!(input + output)));
-        assert!(answer["response_time_ms"].is_u64() && answer["timestamp"].as_str().unwrap().ends_with('Z') && !answer["model_version"].as_str().unwrap().is_empty());
+        assert!(
+            answer["response_time_ms"].is_u64()
+                && answer["timestamp"].as_str().unwrap().ends_with('Z')
+                && !answer["model_version"].as_str().unwrap().is_empty()
+        );
     }
 }
 
@@ -88,12 +95,18 @@ async fn tools_make_the_round_trip() {
         assert_eq!(choice["finish_reason"], "tool_calls", "{provider}: {answer}");
         let call = &choice["message"]["tool_calls"][0];
         assert_eq!(call["function"]["name"], "weather", "{provider}");
-        assert!(serde_json::from_str::<Value>(call["function"]["arguments"].as_str().unwrap()).unwrap()["city"].is_string(), "{provider}: {call}");
+        assert!(
+            serde_json::from_str::<Value>(call["function"]["arguments"].as_str().unwrap()).unwrap()["city"].is_string(),
+            "{provider}: {call}"
+        );
         let messages = body["messages"].as_array_mut().unwrap();
         messages.push(choice["message"].clone());
         messages.push(json!({"role": "tool", "tool_call_id": call["id"], "content": "4 degrees and rain"}));
         let answer = json(gateway.chat(body).await).await;
-        assert!(answer["choices"][0]["message"]["content"].as_str().is_some_and(|text| text.contains("4 degrees and rain")), "{provider}: {answer}");
+        assert!(
+            answer["choices"][0]["message"]["content"].as_str().is_some_and(|text| text.contains("4 degrees and rain")),
+            "{provider}: {answer}"
+        );
     }
 }
 
@@ -123,7 +136,10 @@ async fn the_gateway_query_tells_its_attempts() {
     let answer = json(gateway.post("/v1/gateway/query").json(&body).send().await.unwrap()).await;
     assert_eq!((&answer["tenant"], &answer["dry_run"], &answer["cost_usd"]), (&json!("default"), &json!(false), &Value::Null));
     let attempts = answer["attempts"].as_array().unwrap();
-    assert_eq!((attempts.len(), &attempts[0]["status"], &attempts[0]["error_type"], &attempts[1]["status"]), (2, &json!(503), &json!("overloaded"), &json!(200)));
+    assert_eq!(
+        (attempts.len(), &attempts[0]["status"], &attempts[0]["error_type"], &attempts[1]["status"]),
+        (2, &json!(503), &json!("overloaded"), &json!(200))
+    );
 }
 
 #[tokio::test]
@@ -133,7 +149,13 @@ async fn models_are_named_in_every_way() {
     let setup = Setup::simulated(&simulator);
     std::fs::write(setup.folder().join("gateway.toml"), file).unwrap();
     let gateway = setup.start();
-    for (model, provider) in [("fast", "mistral"), ("gemini", "gemini"), ("claude/claude-haiku-5-5", "claude"), ("gpt-5.4", "openai"), ("openai/gpt-99-new", "openai")] {
+    for (model, provider) in [
+        ("fast", "mistral"),
+        ("gemini", "gemini"),
+        ("claude/claude-haiku-5-5", "claude"),
+        ("gpt-5.4", "openai"),
+        ("openai/gpt-99-new", "openai"),
+    ] {
         let response = gateway.chat(chat_body(model, "Hello", false)).await;
         assert_eq!((response.status().as_u16(), header(&response, "x-gateway-provider").as_deref()), (200, Some(provider)), "{model}");
     }
@@ -201,7 +223,13 @@ async fn health_and_the_page_answer() {
 async fn the_callers_request_id_comes_back() {
     let simulator = Simulator::start();
     let gateway = Setup::simulated(&simulator).start();
-    let response = gateway.post("/api/query").header("x-request-id", "mine-1").json(&json!({"query": "Hello", "model": "openai"})).send().await.unwrap();
+    let response = gateway
+        .post("/api/query")
+        .header("x-request-id", "mine-1")
+        .json(&json!({"query": "Hello", "model": "openai"}))
+        .send()
+        .await
+        .unwrap();
     assert_eq!(header(&response, "x-request-id").as_deref(), Some("mine-1"));
     assert_eq!(json(response).await["request_id"], "mine-1");
 }

@@ -6,7 +6,9 @@ use crate::support::{ADAPTERS, Setup, Simulator, Streamed, chat_body, header};
 async fn a_stream_is_the_same_however_its_bytes_are_cut() {
     let simulator = Simulator::start();
     let gateway = Setup::simulated(&simulator).start();
-    for (provider, model) in [("openai", "gpt-5.4"), ("gemini", "gemini-3.8-flash"), ("mistral", "mistral-medium-3-5"), ("claude", "claude-sonnet-5-5")] {
+    for (provider, model) in
+        [("openai", "gpt-5.4"), ("gemini", "gemini-3.8-flash"), ("mistral", "mistral-medium-3-5"), ("claude", "claude-sonnet-5-5")]
+    {
         let text = "Tell me of größe 🎉 and 漢字";
         let expected = Streamed::read(gateway.chat(chat_body(&format!("{provider}/{model}"), text, true)).await).await;
         assert!(expected.done && expected.text.contains("größe 🎉 and 漢字"), "{provider}: {expected:?}");

@@ -68,9 +68,7 @@ impl Process {
 
     /// Waits for such a line.
     pub fn wait_for_record(&self, message: &str, matches: impl Fn(&Value) -> bool) -> Value {
-        self.wait_for(message, |line| {
-            serde_json::from_str::<Value>(line).ok().filter(|line| line["message"] == message && matches(line))
-        })
+        self.wait_for(message, |line| serde_json::from_str::<Value>(line).ok().filter(|line| line["message"] == message && matches(line)))
     }
 
     pub fn signal(&self, signal: rustix::process::Signal) {
@@ -153,7 +151,11 @@ impl Simulator {
         let url = format!("{}/simulator/requests", self.origin);
         let all: Value = Client::new().get(url).send().await.unwrap().json().await.unwrap();
         let list = all.as_array().or_else(|| all["requests"].as_array()).unwrap_or_else(|| panic!("{all}"));
-        list.iter().rev().find(|request| request["path"].as_str().is_some_and(|path| path.contains(provider))).cloned().unwrap_or_else(|| panic!("{all}"))
+        list.iter()
+            .rev()
+            .find(|request| request["path"].as_str().is_some_and(|path| path.contains(provider)))
+            .cloned()
+            .unwrap_or_else(|| panic!("{all}"))
     }
 }
 

@@ -77,7 +77,11 @@ async fn an_adapter_is_swapped_under_load_without_a_failed_or_mixed_answer() {
         client.await.expect("no request failed, no answer was mixed");
     }
     let grown = gateway.process.memory_bytes().saturating_sub(memory);
-    println!("{SWAPS} swaps in {took:?}, {} answers, slowest takeover {slowest:?}, memory grew by {} KiB", answered.load(Ordering::Relaxed), grown >> 10);
+    println!(
+        "{SWAPS} swaps in {took:?}, {} answers, slowest takeover {slowest:?}, memory grew by {} KiB",
+        answered.load(Ordering::Relaxed),
+        grown >> 10
+    );
     assert!(grown < 64 << 20, "memory grew by {} MiB", grown >> 20);
     let plugin = gateway.plugin("openai").await.unwrap();
     assert_eq!((&plugin["in_flight"], &plugin["traps"]), (&serde_json::json!(0), &serde_json::json!(0)), "{plugin}");

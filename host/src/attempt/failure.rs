@@ -13,7 +13,10 @@ pub enum AttemptError {
     /// The adapter can't make a request of it.
     Encode(Box<Failure>),
     /// The provider failed, as its adapter reads it.
-    Provider { failure: Box<Failure>, status: u16 },
+    Provider {
+        failure: Box<Failure>,
+        status: u16,
+    },
     /// The plugin broke.
     Plugin(Fault),
     /// The caller's text document is not text.
@@ -167,7 +170,12 @@ mod tests {
     #[test]
     fn both_forms_of_a_date_give_the_time_until_then() {
         let now: Timestamp = "2026-11-24T10:00:00Z".parse().unwrap();
-        for (at, seconds) in [("2026-11-24T10:00:07Z", Some(7)), ("Tue, 24 Nov 2026 10:00:03 GMT", Some(3)), ("2020-01-01T00:00:00Z", Some(0)), ("soon", None)] {
+        for (at, seconds) in [
+            ("2026-11-24T10:00:07Z", Some(7)),
+            ("Tue, 24 Nov 2026 10:00:03 GMT", Some(3)),
+            ("2020-01-01T00:00:00Z", Some(0)),
+            ("soon", None),
+        ] {
             assert_eq!(until(at, now).map(|wait| wait.as_secs()), seconds, "{at}");
         }
     }

@@ -140,14 +140,7 @@ mod tests {
     #[test]
     fn events_comments_and_line_ends_are_told_apart() {
         let frames = split(Framing::Sse, &[BODY.as_bytes()]);
-        assert_eq!(
-            frames,
-            [
-                (Some("a".into()), "{\"t\":\"größe 🎉\"}".into()),
-                (None, "one\ntwo".into()),
-                (None, "[DONE]".into())
-            ]
-        );
+        assert_eq!(frames, [(Some("a".into()), "{\"t\":\"größe 🎉\"}".into()), (None, "one\ntwo".into()), (None, "[DONE]".into())]);
     }
 
     #[test]

@@ -5,8 +5,8 @@
 
 use super::failure::{AttemptError, UpstreamError};
 use super::frames::Splitter;
-use super::upstream::Reply;
 use super::supply_id;
+use super::upstream::Reply;
 use crate::contract::{ChatEvent, Frame, Framing};
 use crate::plugin::{Decoder, Fault, InFlight};
 use std::time::Duration;
@@ -31,7 +31,16 @@ pub struct EventStream {
 impl EventStream {
     pub(super) fn new(reply: Reply, framing: Framing, decoder: Decoder, version: InFlight) -> Self {
         let (waited, status) = (reply.waited, reply.status());
-        Self { reply: Some(reply), splitter: Some(Splitter::new(framing)), decoder, version, held: Vec::new(), failed: None, waited, status }
+        Self {
+            reply: Some(reply),
+            splitter: Some(Splitter::new(framing)),
+            decoder,
+            version,
+            held: Vec::new(),
+            failed: None,
+            waited,
+            status,
+        }
     }
 
     /// Time spent waiting for the provider so far.

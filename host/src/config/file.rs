@@ -35,7 +35,8 @@ impl FileConfig {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => return Ok(Self::default()),
             Err(error) => return Err(ConfigError::File { file: path, reason: format!("it can't be read: {error}") }),
         };
-        let config: Self = toml::from_str(&text).map_err(|error| ConfigError::File { file: path.clone(), reason: in_one_line(&text, &error) })?;
+        let config: Self =
+            toml::from_str(&text).map_err(|error| ConfigError::File { file: path.clone(), reason: in_one_line(&text, &error) })?;
         for (alias, target) in &config.aliases {
             if !target.contains('/') || alias.is_empty() || alias.contains('/') {
                 return Err(ConfigError::Value {
@@ -68,8 +69,11 @@ impl FileProvider {
             });
         }
         for (header, value) in &self.headers {
-            crate::outbound::header(header, value)
-                .map_err(|error| ConfigError::Value { name: path("headers"), value: header.clone(), expected: error.to_string() })?;
+            crate::outbound::header(header, value).map_err(|error| ConfigError::Value {
+                name: path("headers"),
+                value: header.clone(),
+                expected: error.to_string(),
+            })?;
         }
         let key = match self.key_env {
             Some(variable) => env.get(&variable).map(|key| checked_key(&variable, &key)).transpose()?,

@@ -147,7 +147,8 @@ impl Config {
         }
         Ok(Self {
             server: ServerConfig {
-                host: parsed(env, "HOST", "an IP address to listen on, such as 127.0.0.1 or 0.0.0.0")?.unwrap_or(IpAddr::from([127, 0, 0, 1])),
+                host: parsed(env, "HOST", "an IP address to listen on, such as 127.0.0.1 or 0.0.0.0")?
+                    .unwrap_or(IpAddr::from([127, 0, 0, 1])),
                 port: parsed(env, "PORT", "a port from 0 to 65535")?.unwrap_or(8080),
                 max_connections: ranged(env, "MAX_CONNECTIONS", 1, 1_000_000, 10_000)?,
                 header_read_timeout: milliseconds(env, "HEADER_READ_TIMEOUT", 1, 30_000)?,

@@ -70,7 +70,8 @@ impl Gathered {
     /// # Errors
     /// When the event does not follow from those before it.
     pub fn add(&mut self, event: ChatEvent) -> Result<Option<Failure>, Disorder> {
-        let answer = self.answer.get_or_insert_with(|| ChatResponse { id: None, model: None, choices: Vec::new(), usage: None, extras: Vec::new() });
+        let answer =
+            self.answer.get_or_insert_with(|| ChatResponse { id: None, model: None, choices: Vec::new(), usage: None, extras: Vec::new() });
         match event {
             ChatEvent::Started(start) => {
                 answer.id = start.id.or(answer.id.take());
@@ -92,7 +93,9 @@ impl Gathered {
                 }
                 grow(&mut open_part(choice, growth.part)?.body, &growth.text, growth.media.as_deref());
             }
-            ChatEvent::PartCited(cited) => open_part(choice(&mut answer.choices, cited.choice)?, cited.part)?.citations.push(cited.citation),
+            ChatEvent::PartCited(cited) => {
+                open_part(choice(&mut answer.choices, cited.choice)?, cited.part)?.citations.push(cited.citation)
+            }
             ChatEvent::PartClosed(closing) => {
                 let part = open_part(choice(&mut answer.choices, closing.choice)?, closing.part)?;
                 part.replay = closing.replay;
@@ -269,7 +272,14 @@ mod tests {
                 finish: Finish { reason: FinishReason::ToolCalls, raw: Some("tool_use".into()), stop_sequence: None, extras: Vec::new() },
                 logprobs: Some("[{\"token\":\"hello\"}]".into()),
             }],
-            usage: Some(Usage { input: Some(3), cache_read: None, cache_write: None, output: Some(4), reasoning: None, details: Vec::new() }),
+            usage: Some(Usage {
+                input: Some(3),
+                cache_read: None,
+                cache_write: None,
+                output: Some(4),
+                reasoning: None,
+                details: Vec::new(),
+            }),
             extras: vec![Native { dialect: "openai-chat".into(), value: "{\"service_tier\":\"default\"}".into() }],
         }
     }

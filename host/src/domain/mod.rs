@@ -8,7 +8,7 @@ mod gather;
 mod ids;
 
 pub use blobs::{Blobs, TooManyBlobs};
-pub use error_kind::ErrorKind;
 pub use call::{Call, CallContext, Target};
+pub use error_kind::ErrorKind;
 pub use gather::{Disorder, Gathered, chat_request, events_of, part};
 pub use ids::{InvalidRequestId, RequestId, TaskType};

@@ -96,7 +96,9 @@ impl ApiError {
     /// The error's body in a dialect.
     pub fn body(&self, dialect: Dialect, id: &RequestId) -> Value {
         match dialect {
-            Dialect::Query => json!({"error": self.message, "code": self.code, "error_type": self.kind.as_str(), "request_id": id.as_str()}),
+            Dialect::Query => {
+                json!({"error": self.message, "code": self.code, "error_type": self.kind.as_str(), "request_id": id.as_str()})
+            }
             Dialect::Chat => json!({"error": {
                 "message": self.message, "type": self.openai_type(), "param": self.param, "code": self.code,
             }}),
@@ -147,7 +149,9 @@ impl ApiError {
 
 fn status_of(kind: ErrorKind) -> StatusCode {
     match kind {
-        ErrorKind::InvalidRequest | ErrorKind::Unsupported | ErrorKind::ContextLength | ErrorKind::ContentRefused => StatusCode::BAD_REQUEST,
+        ErrorKind::InvalidRequest | ErrorKind::Unsupported | ErrorKind::ContextLength | ErrorKind::ContentRefused => {
+            StatusCode::BAD_REQUEST
+        }
         ErrorKind::Authentication => StatusCode::UNAUTHORIZED,
         ErrorKind::Permission => StatusCode::FORBIDDEN,
         ErrorKind::NotFound | ErrorKind::ModelNotFound => StatusCode::NOT_FOUND,
@@ -155,7 +159,9 @@ fn status_of(kind: ErrorKind) -> StatusCode {
         ErrorKind::RateLimited | ErrorKind::QuotaExhausted => StatusCode::TOO_MANY_REQUESTS,
         ErrorKind::Overloaded | ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         ErrorKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
-        ErrorKind::Provider | ErrorKind::Malformed | ErrorKind::Unreachable | ErrorKind::Plugin | ErrorKind::Cancelled => StatusCode::BAD_GATEWAY,
+        ErrorKind::Provider | ErrorKind::Malformed | ErrorKind::Unreachable | ErrorKind::Plugin | ErrorKind::Cancelled => {
+            StatusCode::BAD_GATEWAY
+        }
     }
 }
 

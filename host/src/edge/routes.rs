@@ -1,7 +1,7 @@
 //! The routes for callers.
 
 use super::answer::{self, ChatOptions};
-use super::dialect::query::{self, AnswerV0, AnswerV1, AttemptV1, Question, QueryLimits, Tokens};
+use super::dialect::query::{self, AnswerV0, AnswerV1, AttemptV1, QueryLimits, Question, Tokens};
 use super::dialect::{Dialect, chat};
 use super::{ApiError, BadRequest, body};
 use crate::app::App;
@@ -101,9 +101,7 @@ async fn put_question(app: &App, mut account: Account, target: Target, request: 
             Ok((account, answer, dropped))
         }
         // Asked without `stream`, nothing comes as one.
-        Ok(Answered { answer: Answer::Stream(_), .. }) => {
-            Err((account, BadRequest::field("stream", "is not for this route").into()))
-        }
+        Ok(Answered { answer: Answer::Stream(_), .. }) => Err((account, BadRequest::field("stream", "is not for this route").into())),
         Err(failure) => Err((account, ApiError::from(&failure))),
     }
 }
@@ -120,7 +118,9 @@ async fn parallel(Shared(app): Shared<Arc<App>>, Extension(context): Context, re
     };
     let id = match question.request_id.as_deref().map(RequestId::parse).transpose() {
         Ok(own) => own.unwrap_or_else(|| context.id.clone()),
-        Err(error) => return answer::refuse(account, &BadRequest::field("request_id", format!("is not valid: {error}")).into(), Dialect::Query),
+        Err(error) => {
+            return answer::refuse(account, &BadRequest::field("request_id", format!("is not valid: {error}")).into(), Dialect::Query);
+        }
     };
     // The requests that it is made of are booked each for itself.
     account.discard();
@@ -295,7 +295,8 @@ async fn models(Shared(app): Shared<Arc<App>>) -> Response {
 
 async fn status(Shared(app): Shared<Arc<App>>) -> Response {
     let snapshot = app.gateway.providers.load();
-    let providers: Map<String, Value> = snapshot.providers.iter().map(|provider| (provider.id.clone(), provider_status(provider))).collect();
+    let providers: Map<String, Value> =
+        snapshot.providers.iter().map(|provider| (provider.id.clone(), provider_status(provider))).collect();
     let available = snapshot.providers.iter().any(|provider| provider.ready().is_some());
     Json(json!({
         "status": if available { "ok" } else { "unavailable" },

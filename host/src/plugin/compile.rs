@@ -180,7 +180,8 @@ fn limit_this_process(memory_bytes: u64, time_s: u64) -> Result<(), String> {
     use rustix::process::{Resource, Rlimit, setrlimit};
     // Processor time is counted over all the compiler's threads, the wall clock by the parent.
     for (resource, limit) in [(Resource::As, memory_bytes), (Resource::Cpu, time_s.saturating_mul(4)), (Resource::Core, 0)] {
-        setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) }).map_err(|error| format!("no limit can be set: {error}"))?;
+        setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) })
+            .map_err(|error| format!("no limit can be set: {error}"))?;
     }
     Ok(())
 }

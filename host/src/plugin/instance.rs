@@ -168,7 +168,9 @@ impl Instance {
     /// `chat.decode`.
     pub(super) async fn decode(self, response: HttpResponse, context: String) -> (Option<Self>, Result<ChatResponse, CallError>) {
         let (used, result) = self
-            .call(|it| Box::pin(async move { it.adapter.llm_gateway_provider_chat().call_decode(&mut it.store, &response, &context).await }))
+            .call(|it| {
+                Box::pin(async move { it.adapter.llm_gateway_provider_chat().call_decode(&mut it.store, &response, &context).await })
+            })
             .await;
         (used, flatten(result))
     }
@@ -230,8 +232,10 @@ impl Decoder {
     /// `decoder.finish`.
     pub async fn finish(&mut self) -> Result<Vec<ChatEvent>, Fault> {
         let handle = self.handle;
-        self.step(move |it| Box::pin(async move { it.adapter.llm_gateway_provider_chat().decoder().call_finish(&mut it.store, handle).await }))
-            .await
+        self.step(move |it| {
+            Box::pin(async move { it.adapter.llm_gateway_provider_chat().decoder().call_finish(&mut it.store, handle).await })
+        })
+        .await
     }
 
     async fn step<F>(&mut self, call: F) -> Result<Vec<ChatEvent>, Fault>

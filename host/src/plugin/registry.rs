@@ -4,10 +4,10 @@
 //! that were replaced are kept for rolling back. What is active is handed out as one immutable map; a request that holds a version
 //! finishes on it, whatever happens here meanwhile.
 
+use super::Host;
 use super::events::{Event, EventKind, Events};
 use super::validate::validate;
 use super::version::Version;
-use super::Host;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -205,7 +205,8 @@ impl Registry {
 
     fn remove_missing(&self, found: &BTreeMap<String, Option<Fingerprint>>) {
         let mut files = self.files();
-        let gone: Vec<String> = files.iter().filter(|(name, file)| !found.contains_key(*name) && !file.loading).map(|(name, _)| name.clone()).collect();
+        let gone: Vec<String> =
+            files.iter().filter(|(name, file)| !found.contains_key(*name) && !file.loading).map(|(name, _)| name.clone()).collect();
         for name in gone {
             let Some(file) = files.remove(&name) else { continue };
             let Some(version) = file.active().cloned() else { continue };
@@ -266,7 +267,9 @@ impl Registry {
     fn activate(&self, name: &str, version: Arc<Version>) -> Result<Action, String> {
         let mut files = self.files();
         let id = &version.info.id;
-        if let Some((other, _)) = files.iter().find(|(other, file)| *other != name && file.active().is_some_and(|active| active.info.id == *id)) {
+        if let Some((other, _)) =
+            files.iter().find(|(other, file)| *other != name && file.active().is_some_and(|active| active.info.id == *id))
+        {
             return Err(format!("describe() gives the id `{id}`, which {other} has already"));
         }
         let Some(file) = files.get_mut(name) else { return Ok(Action::Unchanged) };
@@ -365,7 +368,8 @@ impl Registry {
     }
 
     fn publish(&self, files: &BTreeMap<String, File>) {
-        let active: Active = files.values().filter_map(File::active).map(|version| (version.info.id.clone(), Arc::clone(version))).collect();
+        let active: Active =
+            files.values().filter_map(File::active).map(|version| (version.info.id.clone(), Arc::clone(version))).collect();
         (self.publish)(&active);
     }
 

@@ -66,8 +66,7 @@ pub(super) async fn validate(host: &Host, wasm: &[u8]) -> Result<Version, Reject
     let misfit = |error: wasmtime::Error| Rejection::Misfit(error.root_cause().to_string());
     let pre = host.runtime.linker.instantiate_pre(&component).and_then(AdapterPre::new).map_err(misfit)?;
     let compile_time = started.elapsed();
-    let shared =
-        Shared { engine: engine.clone(), lane: Arc::clone(&host.lane), limits: host.limits, plugin: Arc::from(&sha256[..12]) };
+    let shared = Shared { engine: engine.clone(), lane: Arc::clone(&host.lane), limits: host.limits, plugin: Arc::from(&sha256[..12]) };
     let info = describe(&shared, &pre).await?;
     let shared = Shared { plugin: Arc::from(info.id.as_str()), ..shared };
     let found = Found { info, sha256, size_bytes: wasm.len() as u64, compile_time, contract_version, interfaces };
@@ -192,13 +191,7 @@ fn reason(error: CallError) -> String {
 }
 
 fn first_chat(model: &str, stream: bool) -> ChatRequest {
-    let part = Part {
-        body: PartBody::Text("Hello".to_owned()),
-        replay: None,
-        cache: None,
-        citations: Vec::new(),
-        extras: Vec::new(),
-    };
+    let part = Part { body: PartBody::Text("Hello".to_owned()), replay: None, cache: None, citations: Vec::new(), extras: Vec::new() };
     let message = Message { role: Role::User, name: None, parts: vec![part], extras: Vec::new() };
     ChatRequest { stream, ..crate::domain::chat_request(model.to_owned(), vec![message]) }
 }

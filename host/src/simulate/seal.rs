@@ -4,7 +4,7 @@
 //! knows its own seals, tells them from changed or foreign ones, and can bind them to a model or to the text that they stand beside.
 
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE};
 use sha2::{Digest, Sha256};
 
 const NONCE_BYTES: usize = 8;
@@ -23,6 +23,13 @@ impl Bound<'_> {
 
     pub fn holds(self, seal: &str) -> bool {
         STANDARD.decode(seal).is_ok_and(|sealed| self.matches(&sealed))
+    }
+
+    /// Like [`Self::holds`], where the seal is bytes in proto3 JSON: those are read in either alphabet, padded or not, and Google's own
+    /// client sends them back in the one that it did not get them in.
+    pub fn holds_as_proto_bytes(self, seal: &str) -> bool {
+        let unpadded = seal.trim_end_matches('=').replace('-', "+").replace('_', "/");
+        STANDARD_NO_PAD.decode(unpadded).is_ok_and(|sealed| self.matches(&sealed))
     }
 
     /// In OpenAI's form.
@@ -66,6 +73,16 @@ mod tests {
         for foreign in ["", "AAAA", "not base64!", "skip_thought_signature_validator"] {
             assert!(!Bound(&["claude-opus-5-5", "a thought"]).holds(foreign), "{foreign}");
         }
+    }
+
+    #[test]
+    fn bytes_in_proto_json_hold_in_either_alphabet() {
+        let bound = Bound(&["gemini"]);
+        let seal = (0..=255).map(|nonce| bound.seal([nonce; 8])).find(|seal| seal.contains('+') && seal.contains('/')).unwrap_or_default();
+        let url_safe = seal.replace('+', "-").replace('/', "_");
+        assert!(bound.holds_as_proto_bytes(&seal) && bound.holds_as_proto_bytes(&url_safe));
+        assert!(bound.holds_as_proto_bytes(url_safe.trim_end_matches('=')) && !bound.holds(&url_safe));
+        assert!(!bound.holds_as_proto_bytes(&url_safe[4..]) && !bound.holds_as_proto_bytes(""));
     }
 
     #[test]

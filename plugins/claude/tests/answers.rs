@@ -5,9 +5,7 @@
 use adapter_claude::Claude;
 use llm_gateway_adapter::Chat;
 use llm_gateway_adapter::harness::{check_order, frames, gather, response, run_stream};
-use llm_gateway_adapter::types::{
-    ChatEvent, ChatResponse, FailureKind, FinishReason, Frame, Native, Part, PartBody, Retry, ToolCall,
-};
+use llm_gateway_adapter::types::{ChatEvent, ChatResponse, FailureKind, FinishReason, Frame, Native, Part, PartBody, Retry, ToolCall};
 use serde_json::{Value, json};
 
 fn message(content: Value, stop_reason: Value, usage: Value) -> Value {

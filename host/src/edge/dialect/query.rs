@@ -62,12 +62,14 @@ pub fn parse_parallel(body: &[u8], limits: QueryLimits) -> Result<ParallelQuesti
     }
     let targets = models
         .map(|models| {
-            (0..).zip(models).map(|(at, model): (usize, _)| {
-                let name = format!("models[{at}]");
-                let model = model.as_str().map(str::to_owned).ok_or_else(|| fields.wrong(&name, "must be a string"))?;
-                target(&fields, &name, model, None, task)
-            })
-            .collect::<Result<Vec<_>, _>>()
+            (0..)
+                .zip(models)
+                .map(|(at, model): (usize, _)| {
+                    let name = format!("models[{at}]");
+                    let model = model.as_str().map(str::to_owned).ok_or_else(|| fields.wrong(&name, "must be a string"))?;
+                    target(&fields, &name, model, None, task)
+                })
+                .collect::<Result<Vec<_>, _>>()
         })
         .transpose()?;
     let (request, request_id) = question(fields, limits)?;

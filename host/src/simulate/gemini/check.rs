@@ -137,7 +137,7 @@ fn check_signatures(model: Model<'_>, contents: &[Value]) -> Result<(), Problem>
 }
 
 fn check_signature(model: Model<'_>, part: &Value, signature: &str) -> Result<(), Problem> {
-    let accepted = signature.is_empty() || signature == SKIP_VALIDATION || Bound(&bound(model.name, part)).holds(signature);
+    let accepted = signature.is_empty() || signature == SKIP_VALIDATION || Bound(&bound(model.name, part)).holds_as_proto_bytes(signature);
     if accepted { Ok(()) } else { Err(invalid("Corrupted thought signature.")) }
 }
 

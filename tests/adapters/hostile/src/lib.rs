@@ -171,7 +171,9 @@ impl GuestDecoder for Decoder {
             "stream-trap" => panic!("push traps"),
             "stream-huge" => vec![grew(huge())],
             "stream-million" => vec![grew("x".into()); 1_000_000],
-            "stream-disorder" => vec![ChatEvent::PartGrew(PartGrowth { choice: 9, part: 4_000_000_000, text: "x".into(), media: None, logprobs: None })],
+            "stream-disorder" => {
+                vec![ChatEvent::PartGrew(PartGrowth { choice: 9, part: 4_000_000_000, text: "x".into(), media: None, logprobs: None })]
+            }
             "stream-silent-end" => Vec::new(),
             _ => vec![grew("fine".into()), ChatEvent::Ended],
         }

@@ -190,7 +190,8 @@ fn content(fields: &mut Fields, blobs: &mut Blobs) -> Result<Vec<Part>, BadReque
         Some(Value::String(text)) => Ok(vec![part(PartBody::Text(text))]),
         Some(Value::Array(values)) => {
             let path = fields.path("content");
-            let parts = values.into_iter().enumerate().map(|(at, value)| content_part(Fields::of_value(format!("{path}[{at}]"), value)?, blobs));
+            let parts =
+                values.into_iter().enumerate().map(|(at, value)| content_part(Fields::of_value(format!("{path}[{at}]"), value)?, blobs));
             parts.collect()
         }
         Some(_) => Err(fields.wrong("content", "must be a string or a list of parts")),
@@ -251,7 +252,8 @@ fn file(fields: &mut Fields, blobs: &mut Blobs) -> Result<Media, BadRequest> {
         return Ok(Media { source, media_type: None, name, detail: None, transcript: None });
     }
     let data = file.required_string("file_data")?;
-    let (media_type, bytes) = data_url(&data).ok_or_else(|| file.wrong("file_data", "is not a base64 data URL (data:application/pdf;base64,…)"))?;
+    let (media_type, bytes) =
+        data_url(&data).ok_or_else(|| file.wrong("file_data", "is not a base64 data URL (data:application/pdf;base64,…)"))?;
     let blob = blobs.add(bytes).map_err(|error| file.wrong("file_data", error.to_string()))?;
     Ok(Media { source: MediaSource::Blob(blob), media_type: Some(media_type), name, detail: None, transcript: None })
 }
@@ -443,8 +445,14 @@ mod tests {
         }));
         assert_eq!(call.target, Target::Name("openai/gpt-5.4".into()));
         let request = call.request;
-        assert_eq!((request.max_output, request.choices, request.logprobs, request.stream, call.include_usage), (Some(7), Some(2), Some(0), true, true));
-        assert_eq!((request.sampling.temperature, request.sampling.seed, request.sampling.logit_bias), (Some(0.5), Some(-3), vec![(50, -100.0)]));
+        assert_eq!(
+            (request.max_output, request.choices, request.logprobs, request.stream, call.include_usage),
+            (Some(7), Some(2), Some(0), true, true)
+        );
+        assert_eq!(
+            (request.sampling.temperature, request.sampling.seed, request.sampling.logit_bias),
+            (Some(0.5), Some(-3), vec![(50, -100.0)])
+        );
         assert_eq!((request.stop, request.user), (vec!["END".to_owned()], Some("u".to_owned())));
         assert_eq!(request.reasoning.unwrap().effort, Some(Effort::ExtraHigh));
         assert_eq!(request.extras[0].value, r#"{"service_tier":"flex"}"#);
@@ -483,7 +491,10 @@ mod tests {
             (json!({"model": "m", "messages": [{"role": "robot", "content": "x"}]}), "messages[0].role"),
             (json!({"model": "m", "messages": [{"role": "user", "content": ""}]}), "messages[0].content"),
             (json!({"model": "m", "messages": [{"role": "user", "content": [{"type": "video"}]}]}), "messages[0].content[0].type"),
-            (json!({"model": "m", "messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:x"}}]}]}), "messages[0].content[0].image_url.url"),
+            (
+                json!({"model": "m", "messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:x"}}]}]}),
+                "messages[0].content[0].image_url.url",
+            ),
             (json!({"model": "m", "messages": user, "temperature": "hot"}), "temperature"),
             (json!({"model": "m", "messages": user, "stream_options": {}}), "stream_options"),
             (json!({"model": "m", "messages": user, "tools": [{"type": "function"}]}), "tools[0].function"),

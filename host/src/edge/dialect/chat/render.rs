@@ -3,7 +3,9 @@
 //! Order and keys are what OpenAI's SDKs insist on: the role once and first, tool calls counted from 0 without gaps, `id`, `type` and `name` only
 //! on a call's first piece, a finish reason for every choice, usage only if asked for, `[DONE]` only after a complete answer.
 
-use crate::contract::{ChatEvent, ChatResponse, Choice, FinishReason, PartBody, PartClosing, PartGrowth, PartKind, PartOpening, ToolCall, Usage};
+use crate::contract::{
+    ChatEvent, ChatResponse, Choice, FinishReason, PartBody, PartClosing, PartGrowth, PartKind, PartOpening, ToolCall, Usage,
+};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -354,8 +356,11 @@ impl ChatStream {
 }
 
 fn call_delta(index: usize, free_form: bool, text: &str) -> Delta<'_> {
-    let (function, custom) =
-        if free_form { (None, Some(CustomBody { name: None, input: text })) } else { (Some(FunctionBody { name: None, arguments: text }), None) };
+    let (function, custom) = if free_form {
+        (None, Some(CustomBody { name: None, input: text }))
+    } else {
+        (Some(FunctionBody { name: None, arguments: text }), None)
+    };
     Delta { tool_calls: Some([CallBody { index: Some(index), id: None, kind: None, function, custom }]), ..Delta::default() }
 }
 
@@ -381,7 +386,14 @@ mod tests {
                 finish: Finish { reason, raw: None, stop_sequence: None, extras: Vec::new() },
                 logprobs: None,
             }],
-            usage: Some(Usage { input: Some(9), cache_read: Some(2), cache_write: None, output: Some(3), reasoning: None, details: Vec::new() }),
+            usage: Some(Usage {
+                input: Some(9),
+                cache_read: Some(2),
+                cache_write: None,
+                output: Some(3),
+                reasoning: None,
+                details: Vec::new(),
+            }),
             extras: Vec::new(),
         }
     }
@@ -427,7 +439,9 @@ mod tests {
         let chunks = chunks(answer(vec![PartBody::Text("hello".into())], FinishReason::Stop), true);
         let usage = &chunks[chunks.len() - 2];
         assert_eq!((&usage["choices"], &usage["usage"]["total_tokens"]), (&json!([]), &json!(12)));
-        assert!(chunks[..chunks.len() - 2].iter().all(|chunk| chunk["usage"].is_null() && chunk.as_object().unwrap().contains_key("usage")));
+        assert!(
+            chunks[..chunks.len() - 2].iter().all(|chunk| chunk["usage"].is_null() && chunk.as_object().unwrap().contains_key("usage"))
+        );
     }
 
     #[test]
