@@ -63,7 +63,7 @@ fn is_direct_and_local(request: &Request<Body>) -> bool {
     let host =
         headers.get(header::HOST).and_then(|value| value.to_str().ok()).or(request.uri().authority().map(|authority| authority.as_str()));
     // A name that was pointed here by somebody's DNS is not this machine's own.
-    let addressed = host.is_some_and(|host| is_loopback_name(host));
+    let addressed = host.is_some_and(is_loopback_name);
     let foreign_page = headers.get(header::ORIGIN).is_some_and(|origin| !origin.to_str().is_ok_and(|origin| same_origin(origin, host)));
     from_here && !proxied && addressed && !foreign_page
 }

@@ -43,7 +43,7 @@ pub struct Running {
     stop: CancellationToken,
     server: JoinHandle<()>,
     watcher: JoinHandle<()>,
-    simulator: Option<JoinHandle<()>>,
+    simulator: Option<(CancellationToken, JoinHandle<()>)>,
 }
 
 /// Starts everything: takes the port, loads the plugins, then answers.
@@ -54,7 +54,9 @@ pub async fn start(config: Config, env: impl Env + Send + Sync + 'static) -> any
     let listener = server::bind(&config.server).await?;
     let address = listener.local_addr()?;
     let stop = CancellationToken::new();
-    let simulator = if config.demo { Some(start_simulator(stop.clone()).await?) } else { None };
+    // Stopped after the gateway, which asks it until its last request is over.
+    let simulator_stop = CancellationToken::new();
+    let simulator = if config.demo { Some(start_simulator(simulator_stop.clone()).await?) } else { None };
     let origin = simulator.as_ref().map(|(origin, _)| origin.clone());
     let providers = Arc::new(ArcSwap::from_pointee(Snapshot::default()));
     let registry = Arc::new(registry(&config, env, Arc::clone(&providers), origin)?);
@@ -78,15 +80,17 @@ pub async fn start(config: Config, env: impl Env + Send + Sync + 'static) -> any
         let (config, stop) = (config.server.clone(), stop.clone());
         tokio::spawn(async move { server::serve(listener, router, &config, stop).await })
     };
-    Ok(Running { address, stop, server, watcher, simulator: simulator.map(|(_, task)| task) })
+    Ok(Running { address, stop, server, watcher, simulator: simulator.map(|(_, task)| (simulator_stop, task)) })
 }
 
 impl Running {
     /// Stops accepting, lets requests finish up to the grace period, then returns.
     pub async fn stop(self) {
         self.stop.cancel();
-        for task in [Some(self.server), Some(self.watcher), self.simulator].into_iter().flatten() {
-            let _ = task.await;
+        let _ = tokio::join!(self.server, self.watcher);
+        if let Some((stop, simulator)) = self.simulator {
+            stop.cancel();
+            let _ = simulator.await;
         }
     }
 }
@@ -101,8 +105,6 @@ fn registry(
     private(&config.data_dir).with_context(|| format!("the data folder {} (DATA_DIR) can't be made", config.data_dir.display()))?;
     let settings = Settings { limits: PLUGIN_LIMITS, compile: COMPILE_LIMITS, cache_folder: config.data_dir.join("compiled") };
     let host = plugin::Host::start(settings)?;
-    let placed = config.providers.clone();
-    let base_url_is_set = move |id: &str| placed.get(id).is_some_and(|provider| provider.base_url.is_some());
     let config = config.clone();
     let folder = config.plugins_dir.clone();
     let publish = move |active: &plugin::Active| {
@@ -111,7 +113,7 @@ fn registry(
     };
     // Providers whose plugin is not there yet are known all the same, as unavailable.
     publish(&plugin::Active::new());
-    Registry::new(host, &folder, base_url_is_set, publish).context("set PLUGINS_DIR to the folder of the adapters")
+    Registry::new(host, &folder, publish).context("set PLUGINS_DIR to the folder of the adapters")
 }
 
 /// The simulator on a port of its own, which only this machine reaches.

@@ -76,7 +76,6 @@ fn serve(arguments: &ServeArguments) -> anyhow::Result<()> {
     let env = |name: &str| std::env::var(name).ok();
     let config = Config::load(&env, arguments.demo)?;
     let _guard = telemetry::start(&config.log)?;
-    install_tls();
     runtime()?.block_on(async {
         let running = app::start(config, env).await?;
         tracing::info!(address = %running.address, demo = arguments.demo, "llm-gateway listens on http://{}", running.address);
@@ -94,11 +93,6 @@ fn read_dotenv() -> anyhow::Result<()> {
         }
         Err(error) => Err(error).context(".env can't be read"),
     }
-}
-
-fn install_tls() {
-    // Only fails where one is installed already.
-    let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

@@ -14,7 +14,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
 /// Headers that are the host's alone.
-const FORBIDDEN: [&str; 19] = [
+const FORBIDDEN: [&str; 21] = [
     "authorization",
     "connection",
     "content-length",
@@ -22,6 +22,7 @@ const FORBIDDEN: [&str; 19] = [
     "expect",
     "forwarded",
     "host",
+    "http2-settings",
     "keep-alive",
     "proxy-authenticate",
     "proxy-authorization",
@@ -34,8 +35,13 @@ const FORBIDDEN: [&str; 19] = [
     "via",
     "x-api-key",
     "x-goog-api-key",
+    "x-http-method-override",
 ];
-const MAX_HEADERS: usize = 64;
+/// Of those, the ones that a provider may take its key in.
+const FOR_CREDENTIALS: [&str; 3] = ["authorization", "x-api-key", "x-goog-api-key"];
+pub const MAX_HEADERS: usize = 64;
+/// Above what any provider takes. An adapter may name one image any number of times.
+const MAX_BODY_BYTES: usize = 256 << 20;
 const MAX_CONTEXT_BYTES: usize = 64 << 10;
 
 /// Why a request is not sent.
@@ -43,9 +49,9 @@ const MAX_CONTEXT_BYTES: usize = 64 << 10;
 pub enum Broken {
     #[error("the adapter's path `{0}` is not a plain path below the base URL")]
     Path(String),
-    #[error("the adapter's header `{0}` is not a valid header")]
+    #[error("the header `{0}` is not a valid header")]
     InvalidHeader(String),
-    #[error("the adapter set the header `{0}`, which is the gateway's alone")]
+    #[error("the header `{0}` is the gateway's alone to set")]
     ForbiddenHeader(String),
     #[error("the adapter set more than {MAX_HEADERS} headers")]
     TooManyHeaders,
@@ -53,6 +59,8 @@ pub enum Broken {
     Context,
     #[error("the adapter's body names media {0}, which the request does not have")]
     UnknownBlob(u32),
+    #[error("the adapter's body has more than {} MiB", MAX_BODY_BYTES >> 20)]
+    BodyTooLarge,
 }
 
 /// A text document that is not UTF-8, where the provider takes only text. The caller's mistake, not the plugin's.
@@ -85,6 +93,13 @@ pub fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Brok
     Ok((header, HeaderValue::from_str(value).map_err(|_| invalid())?))
 }
 
+/// Whether a provider's key may be sent in this header, with this before it.
+pub fn takes_credential(name: &str, prefix: &str) -> bool {
+    let visible = prefix.len() <= 64 && prefix.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+    let name = name.to_ascii_lowercase();
+    visible && (FOR_CREDENTIALS.contains(&name.as_str()) || header(&name, "x").is_ok())
+}
+
 /// Whether a request could be sent as it is, media aside.
 ///
 /// # Errors
@@ -99,10 +114,11 @@ fn check_path(path: &str) -> Result<(), Broken> {
     let plain = path.starts_with('/')
         && !path.starts_with("//")
         && path.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'?' | b'#' | b'\\' | b'"' | b'<' | b'>'))
-        && path.split('/').all(|segment| {
-            let decoded: Vec<u8> = percent_decode_str(segment).collect();
-            decoded != b"." && decoded != b".." && !decoded.contains(&b'\0')
-        });
+        && percent_decode_str(path)
+            .collect::<Vec<u8>>()
+            // Split after decoding: whoever is in between may decode before splitting.
+            .split(|byte| matches!(byte, b'/' | b'\\'))
+            .all(|segment| segment != b"." && segment != b".." && !segment.contains(&b'\0'));
     if plain { Ok(()) } else { Err(Broken::Path(path.chars().take(120).collect())) }
 }
 
@@ -164,13 +180,16 @@ pub fn body(segments: Vec<Segment>, blobs: &Blobs) -> Result<Bytes, BodyError> {
 
 fn join(segments: &[Segment], blobs: &Blobs) -> Result<Bytes, BodyError> {
     let blob = |id: u32| blobs.get(id).ok_or(Broken::UnknownBlob(id));
-    let mut size = 0;
+    let mut size: usize = 0;
     for segment in segments {
-        size += match segment {
+        size = size.saturating_add(match segment {
             Segment::Text(text) => text.len(),
             Segment::BlobBase64(id) => blob(*id)?.len().div_ceil(3) * 4,
             Segment::BlobText(id) => blob(*id)?.len(),
-        };
+        });
+    }
+    if size > MAX_BODY_BYTES {
+        return Err(Broken::BodyTooLarge.into());
     }
     let mut body = String::with_capacity(size);
     for segment in segments {
@@ -222,6 +241,8 @@ mod tests {
             "/a/%2e%2E/b",
             "/a/./b",
             "/a\\..\\b",
+            "/a%2f..%2fb",
+            "/a%5C..%5Cb",
             "/a?x=1",
             "/a#b",
             "/a b",
@@ -259,6 +280,24 @@ mod tests {
         ];
         assert_eq!(body(segments, &blobs).unwrap(), r#"{"a":"iVBORw==","b":"say \"hi\"\n"}"#.as_bytes());
         assert_eq!(body(vec![Segment::BlobBase64(9)], &blobs), Err(BodyError::Broken(Broken::UnknownBlob(9))));
+    }
+
+    #[test]
+    fn a_body_that_repeats_its_media_without_end_is_refused() {
+        let mut blobs = Blobs::default();
+        let image = blobs.add(Bytes::from(vec![0; 1 << 20])).unwrap();
+        let segments = (0..1_000_000).map(|_| Segment::BlobBase64(image.id)).collect();
+        assert_eq!(body(segments, &blobs), Err(BodyError::Broken(Broken::BodyTooLarge)));
+    }
+
+    #[test]
+    fn a_key_goes_into_no_header_that_rules_the_connection() {
+        for (name, good) in
+            [("Authorization", true), ("x-api-key", true), ("api-key", true), ("host", false), ("transfer-encoding", false), ("a b", false)]
+        {
+            assert_eq!(takes_credential(name, "Bearer "), good, "{name}");
+        }
+        assert!(!takes_credential("authorization", "a\r\nb: "));
     }
 
     #[test]

@@ -3,8 +3,8 @@
 //! Owns: joining what is configured with the plugins that are active, into one immutable snapshot per change; a request takes one and keeps it.
 //! Not here: which provider a request goes to (`plan`), the plugins' life (`plugin`). Pure but for the credential's being kept.
 //!
-//! A provider's key is bound to its own variable and its base URL to the operator's or, for the four that ship, to the built-in one: a plugin
-//! that claims another's variable, or moves a shipped provider, gets nothing by it.
+//! A provider's key is bound to its own variable, and where it is sent to what the operator set or, for the four that ship, to the built-in URL. A
+//! plugin's own idea of its base URL is no more than advice: no build of it can take a key, or a prompt, to another place.
 
 use crate::config::{self, Config, Env, ProviderConfig};
 use crate::contract::{ModelInfo, Task};
@@ -55,6 +55,14 @@ pub struct Ready {
     pub simulated: bool,
 }
 
+impl Ready {
+    /// The key as it is sent, without what stands before it.
+    pub(crate) fn key(&self) -> Option<&str> {
+        let prefix = self.version.info.credential.as_ref().map(|credential| credential.prefix.as_str())?;
+        self.credential.as_ref()?.1.to_str().ok()?.strip_prefix(prefix)
+    }
+}
+
 impl Provider {
     pub fn ready(&self) -> Option<&Ready> {
         match &self.state {
@@ -74,6 +82,11 @@ impl Provider {
     /// Known models, the preferred one first.
     pub fn models(&self) -> &[ModelInfo] {
         self.version().map_or(&[], |version| &version.info.models)
+    }
+
+    /// Whether it is the instance that a plugin is known by.
+    pub fn is_its_plugins_namesake(&self) -> bool {
+        self.version().is_some_and(|version| version.info.id == self.id)
     }
 
     /// Whether one of its models has this id or alias.
@@ -141,9 +154,13 @@ fn ready(id: &str, config: &ProviderConfig, version: &Arc<Version>, simulator: O
         (Some(credential), None) if simulated => Some(header(&credential.header, &format!("{}simulated", credential.prefix))?),
         (Some(_), None) => return Err(format!("it has no key: set {}", config::key_variable(id))),
     };
-    let base_url = match simulator {
-        Some(url) => parse_url(&url)?,
-        None => config.base_url.clone().map_or_else(|| parse_url(&info.base_url), Ok)?,
+    let base_url = match (simulator, &config.base_url) {
+        (Some(url), _) => Url::parse(&url).map_err(|error| format!("the simulator's URL is none: {error}"))?,
+        (None, Some(url)) => url.clone(),
+        (None, None) => {
+            let variable = config::base_url_variable(id);
+            return Err(format!("it has no base URL: set {variable} to where its requests may go (its plugin suggests {})", info.base_url));
+        }
     };
     Ok(Ready {
         version: Arc::clone(version),
@@ -153,10 +170,6 @@ fn ready(id: &str, config: &ProviderConfig, version: &Arc<Version>, simulator: O
         settings: config.settings.clone(),
         simulated,
     })
-}
-
-fn parse_url(text: &str) -> Result<Url, String> {
-    Url::parse(text).map_err(|_| format!("its base URL `{text}` is none"))
 }
 
 fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> {

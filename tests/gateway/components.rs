@@ -28,7 +28,7 @@ async fn load() -> (plugin::Active, Arc<Registry>, CancellationToken) {
     let published = Arc::clone(&active);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins");
     let publish = move |now: &plugin::Active| *published.lock().unwrap() = now.clone();
-    let registry = Arc::new(Registry::new(plugin::Host::start(settings).unwrap(), &folder, |_| true, publish).unwrap());
+    let registry = Arc::new(Registry::new(plugin::Host::start(settings).unwrap(), &folder, publish).unwrap());
     let stop = CancellationToken::new();
     plugin::watch(Arc::clone(&registry), stop.clone()).await;
     let active = active.lock().unwrap().clone();

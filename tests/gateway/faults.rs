@@ -26,8 +26,7 @@ async fn failures_keep_their_meaning_and_the_providers_words() {
             assert_eq!(header(&response, "x-gateway-error-origin").as_deref(), Some("provider"), "{provider} {fault}");
             let error = json(response).await;
             assert!(error["error"]["message"].as_str().is_some_and(|message| !message.is_empty()), "{provider} {fault}: {error}");
-            simulator.script(provider, &[]).await;
-            reqwest::Client::new().delete(format!("{}/simulator/script", simulator.origin)).send().await.unwrap();
+            crate::support::client().delete(format!("{}/simulator/script", simulator.origin)).send().await.unwrap();
         }
     }
 }

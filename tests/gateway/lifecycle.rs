@@ -57,7 +57,8 @@ async fn a_signal_lets_streams_finish_and_ends_with_success() {
     gateway.process.signal(Signal::TERM);
     gateway.process.wait_for("stopping", |line| line.contains("stopping").then_some(()));
     let end = Instant::now() + PATIENCE;
-    while reqwest::get(format!("{}/healthz", gateway.url)).await.is_ok() {
+    let client = crate::support::client();
+    while client.get(format!("{}/healthz", gateway.url)).header("connection", "close").send().await.is_ok() {
         assert!(Instant::now() < end, "it still accepts");
     }
     while let Some(chunk) = response.chunk().await.unwrap() {

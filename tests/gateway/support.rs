@@ -103,6 +103,12 @@ impl Drop for Process {
     }
 }
 
+/// An HTTP client.
+pub fn client() -> Client {
+    llm_gateway::attempt::install_tls();
+    Client::new()
+}
+
 pub fn binary() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_llm-gateway"));
     command.env_clear();
@@ -134,7 +140,7 @@ impl Simulator {
 
     /// What the simulator counted of a provider: `requests`, `cancelled`, `open`.
     pub async fn count(&self, provider: &str, what: &str) -> u64 {
-        let stats: Value = Client::new().get(format!("{}/simulator/stats", self.origin)).send().await.unwrap().json().await.unwrap();
+        let stats: Value = client().get(format!("{}/simulator/stats", self.origin)).send().await.unwrap().json().await.unwrap();
         stats[provider][what].as_u64().unwrap_or_else(|| panic!("{stats}"))
     }
 
@@ -142,14 +148,14 @@ impl Simulator {
     pub async fn script(&self, provider: &str, faults: &[&str]) {
         let body = serde_json::json!({"provider": provider, "faults": faults});
         let url = format!("{}/simulator/script", self.origin);
-        let answer = Client::new().post(url).json(&body).send().await.unwrap();
+        let answer = client().post(url).json(&body).send().await.unwrap();
         assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
     }
 
     /// The last request that a provider got.
     pub async fn last_request(&self, provider: &str) -> Value {
         let url = format!("{}/simulator/requests", self.origin);
-        let all: Value = Client::new().get(url).send().await.unwrap().json().await.unwrap();
+        let all: Value = client().get(url).send().await.unwrap().json().await.unwrap();
         let list = all.as_array().or_else(|| all["requests"].as_array()).unwrap_or_else(|| panic!("{all}"));
         list.iter()
             .rev()
@@ -230,7 +236,7 @@ impl Setup {
             let line: Value = serde_json::from_str(line).ok()?;
             line["message"].as_str()?.contains("listens on").then(|| line["address"].as_str().map(str::to_owned))?
         });
-        Gateway { process, url: format!("http://{address}"), client: Client::new(), folder: self.folder }
+        Gateway { process, url: format!("http://{address}"), client: client(), folder: self.folder }
     }
 }
 

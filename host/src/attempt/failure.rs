@@ -7,6 +7,10 @@ use crate::plugin::{CallError, Fault};
 use jiff::Timestamp;
 use std::time::Duration;
 
+/// A shorter one would be found in innocent words.
+const SHORTEST_KEY: usize = 8;
+const MAX_MESSAGE_BYTES: usize = 4096;
+
 /// Why one attempt gave no answer.
 #[derive(Debug, Clone)]
 pub enum AttemptError {
@@ -70,6 +74,21 @@ impl AttemptError {
             CallError::Failure(failure) => Self::Encode(failure),
             CallError::Fault(fault) => Self::Plugin(fault),
         }
+    }
+
+    /// The same without the key, should the provider have said it back, and no longer than anybody reads.
+    pub fn tamed(mut self, key: Option<&str>) -> Self {
+        if let Self::Encode(failure) | Self::Provider { failure, .. } = &mut self {
+            let words =
+                [Some(&mut failure.message), failure.provider_type.as_mut(), failure.provider_code.as_mut(), failure.parameter.as_mut()];
+            for text in words.into_iter().flatten() {
+                if let Some(key) = key.filter(|key| key.len() >= SHORTEST_KEY && text.contains(key)) {
+                    *text = text.replace(key, "[key]");
+                }
+                text.truncate(text.floor_char_boundary(MAX_MESSAGE_BYTES));
+            }
+        }
+        self
     }
 
     pub fn kind(&self) -> ErrorKind {
@@ -166,6 +185,21 @@ fn until(at: &str, now: Timestamp) -> Option<Duration> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn a_key_that_the_provider_says_back_is_taken_out() {
+        let failure = Failure {
+            kind: FailureKind::Authentication,
+            message: format!("Incorrect API key provided: sk-secret-1. {}", "ä".repeat(5000)),
+            provider_type: None,
+            provider_code: None,
+            parameter: None,
+            retry: Retry::Never,
+            extras: Vec::new(),
+        };
+        let message = AttemptError::Provider { failure: Box::new(failure), status: 401 }.tamed(Some("sk-secret-1")).message();
+        assert!(message.starts_with("Incorrect API key provided: [key].") && message.len() <= MAX_MESSAGE_BYTES);
+    }
 
     #[test]
     fn both_forms_of_a_date_give_the_time_until_then() {

@@ -15,7 +15,7 @@ pub use failure::{AttemptError, Origin, UpstreamError};
 pub use frames::{FrameTooLarge, Splitter};
 pub use retry::RetryPolicy;
 pub use stream::EventStream;
-pub use upstream::Upstream;
+pub use upstream::{Upstream, install_tls};
 
 use crate::contract::{ChatEvent, ChatRequest, ChatResponse, Dropped, Framing, HttpResponse, PartBody, PartKind};
 use crate::domain::{Blobs, Call, ErrorKind, Gathered};
@@ -145,6 +145,7 @@ async fn one(
         // A plan holds only providers that are ready.
         None => Err(AttemptError::Plugin(Fault::NoRoom)),
     };
+    let result = result.map_err(|error| error.tamed(candidate.provider.ready().and_then(Ready::key)));
     attempt.duration = began.elapsed();
     if let Err(error) = &result {
         attempt.status = attempt.status.or(error.status());
@@ -177,7 +178,7 @@ async fn exchange(
         version.info.request_id_header.as_deref().and_then(|name| reply.header(name)).map(|id| id.chars().take(200).collect());
     if is_stream(&reply, framing) {
         let decoder = version.decoder(context, reply.headers()).await.map_err(AttemptError::Plugin)?;
-        let mut stream = EventStream::new(reply, framing, decoder, version);
+        let mut stream = EventStream::new(reply, framing, decoder, version, ready.key());
         let begun = stream.begin().await;
         attempt.waited = stream.waited();
         begun?;
@@ -241,10 +242,10 @@ fn is_stream(reply: &upstream::Reply, framing: Framing) -> bool {
 
 /// Gives a tool call an id where the provider gave none.
 fn supply_id(event: &mut ChatEvent) {
-    if let ChatEvent::PartOpened(opening) = event {
-        if let PartKind::ToolCall(call) = &mut opening.kind {
-            supply(&mut call.id);
-        }
+    if let ChatEvent::PartOpened(opening) = event
+        && let PartKind::ToolCall(call) = &mut opening.kind
+    {
+        supply(&mut call.id);
     }
 }
 

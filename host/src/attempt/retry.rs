@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn a_provider_that_says_when_is_obeyed_and_never_early() {
-        let Next::Retry { after } = decide(Again::After(Duration::from_secs(5)), 0) else { panic!("no retry") };
+        let Next::Retry { after } = decide(Again::After(Duration::from_secs(5)), 0) else { unreachable!() };
         assert!((5.0..=5.5).contains(&after.as_secs_f64()), "{after:?}");
         assert_eq!(decide(Again::After(Duration::from_secs(120)), 0), Next::Fallback);
     }

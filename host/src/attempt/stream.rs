@@ -11,8 +11,10 @@ use crate::contract::{ChatEvent, Frame, Framing};
 use crate::plugin::{Decoder, Fault, InFlight};
 use std::time::Duration;
 
-/// Events that one stream may give: far above any answer, and a bound on what a plugin can make of one.
-const MAX_EVENTS_PER_CHUNK: usize = 100_000;
+/// Events of one piece of a stream. A piece has some ten kilobytes, and a frame seldom gives more than three.
+const MAX_EVENTS_PER_CHUNK: usize = 20_000;
+/// Events that may come before an answer begins.
+const MAX_EVENTS_BEFORE: usize = 1000;
 
 /// The events of one answer, as they come.
 pub struct EventStream {
@@ -26,10 +28,12 @@ pub struct EventStream {
     failed: Option<AttemptError>,
     waited: Duration,
     status: u16,
+    /// To be kept out of what is told of a failure.
+    key: Option<String>,
 }
 
 impl EventStream {
-    pub(super) fn new(reply: Reply, framing: Framing, decoder: Decoder, version: InFlight) -> Self {
+    pub(super) fn new(reply: Reply, framing: Framing, decoder: Decoder, version: InFlight, key: Option<&str>) -> Self {
         let (waited, status) = (reply.waited, reply.status());
         Self {
             reply: Some(reply),
@@ -40,6 +44,7 @@ impl EventStream {
             failed: None,
             waited,
             status,
+            key: key.map(str::to_owned),
         }
     }
 
@@ -53,6 +58,9 @@ impl EventStream {
         let mut held = Vec::new();
         while let Some(events) = self.read().await? {
             held.extend(events);
+            if held.len() > MAX_EVENTS_PER_CHUNK + MAX_EVENTS_BEFORE {
+                self.fault(Fault::BrokeContract("its decoder gives events without beginning an answer".into()));
+            }
             if held.iter().any(begins_answer) {
                 break;
             }
@@ -86,7 +94,7 @@ impl EventStream {
         }
         if let Some(error) = self.failed.take() {
             self.stop();
-            return Err(error);
+            return Err(error.tamed(self.key.as_deref()));
         }
         if let Some(reply) = self.reply.take() {
             self.waited = reply.waited;
@@ -163,10 +171,10 @@ impl EventStream {
                 return Vec::new();
             }
         };
-        if let Some(at) = events.iter().position(|event| matches!(event, ChatEvent::Failed(_))) {
-            if let Some(ChatEvent::Failed(failure)) = events.drain(at..).next() {
-                self.failed = Some(AttemptError::Provider { failure: Box::new(failure), status: self.status });
-            }
+        if let Some(at) = events.iter().position(|event| matches!(event, ChatEvent::Failed(_)))
+            && let Some(ChatEvent::Failed(failure)) = events.drain(at..).next()
+        {
+            self.failed = Some(AttemptError::Provider { failure: Box::new(failure), status: self.status });
         }
         events.iter_mut().for_each(supply_id);
         events

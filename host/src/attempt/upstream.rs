@@ -38,6 +38,7 @@ impl Upstream {
     /// # Errors
     /// When the TLS library does not start.
     pub fn new(config: UpstreamConfig) -> Result<Self, reqwest::Error> {
+        install_tls();
         let builder = || {
             Client::builder()
                 .user_agent(concat!("llm-gateway/", env!("CARGO_PKG_VERSION")))
@@ -82,6 +83,12 @@ impl Upstream {
         }
         if error.is_connect() { UpstreamError::Unreachable(root_cause(error)) } else { UpstreamError::Broken(root_cause(error)) }
     }
+}
+
+/// Chooses the process's TLS implementation, which an HTTP client needs even for plain HTTP.
+pub fn install_tls() {
+    // Only fails where one is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 fn is_local(url: &Url) -> bool {

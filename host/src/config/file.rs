@@ -3,6 +3,7 @@
 use super::{ConfigError, Env, ProviderConfig, base_url, checked_key};
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use url::Url;
 
 /// The file, if there is one.
 #[derive(Debug, Default, Deserialize)]
@@ -79,9 +80,11 @@ impl FileProvider {
             Some(variable) => env.get(&variable).map(|key| checked_key(&variable, &key)).transpose()?,
             None => from_env.key,
         };
+        // A second instance of a shipped provider goes where the first one goes, if nothing else is said.
+        let of_plugin = self.plugin.as_deref().and_then(super::shipped_base_url).and_then(|text| Url::parse(text).ok());
         Ok(ProviderConfig {
             plugin: self.plugin,
-            base_url: self.base_url.map(|text| base_url(&path("base_url"), &text)).transpose()?.or(from_env.base_url),
+            base_url: self.base_url.map(|text| base_url(&path("base_url"), &text)).transpose()?.or(from_env.base_url).or(of_plugin),
             key,
             headers: self.headers,
             settings: self.settings.into_iter().collect(),

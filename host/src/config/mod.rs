@@ -63,6 +63,8 @@ pub struct RequestLimits {
     pub body_bytes: usize,
     /// Of `query` on the query routes, in characters.
     pub query_chars: usize,
+    /// Until a body is there whole.
+    pub body_read_timeout: Duration,
 }
 
 /// How long an upstream may take.
@@ -157,6 +159,7 @@ impl Config {
             limits: RequestLimits {
                 body_bytes: ranged(env, "MAX_BODY_BYTES", 1024, 1 << 30, 20 << 20)?,
                 query_chars: ranged(env, "MAX_QUERY_CHARS", 1, 100_000_000, 1_000_000)?,
+                body_read_timeout: milliseconds(env, "BODY_READ_TIMEOUT", 1, 60_000)?,
             },
             upstream: UpstreamConfig {
                 connect_timeout: milliseconds(env, "CONNECT_TIMEOUT", 1, 10_000)?,
@@ -176,12 +179,17 @@ impl Config {
     }
 }
 
+/// The built-in base URL of a shipped provider.
+pub fn shipped_base_url(provider: &str) -> Option<&'static str> {
+    SHIPPED.iter().find(|(id, _)| *id == provider).map(|(_, url)| *url)
+}
+
 /// What a provider's own variables say of it.
 ///
 /// # Errors
 /// When its base URL is none.
 pub fn provider_from_env(env: &impl Env, name: &str) -> Result<ProviderConfig, ConfigError> {
-    let shipped = SHIPPED.iter().find(|(id, _)| *id == name).map(|(_, url)| (*url).to_owned());
+    let shipped = shipped_base_url(name).map(str::to_owned);
     let variable = base_url_variable(name);
     let base_url = env.get(&variable).or(shipped).map(|text| base_url(&variable, &text)).transpose()?;
     let key = env.get(&key_variable(name)).map(|key| checked_key(&key_variable(name), &key)).transpose()?;
@@ -199,7 +207,8 @@ fn checked_key(name: &str, key: &str) -> Result<SecretString, ConfigError> {
 fn base_url(name: &str, text: &str) -> Result<Url, ConfigError> {
     let wrong = || ConfigError::Value {
         name: name.into(),
-        value: text.into(),
+        // A URL that is refused for the password in it must not show it.
+        value: if text.contains('@') { "(hidden)".into() } else { text.into() },
         expected: "expected an http or https URL with its API version and no query, such as https://api.openai.com/v1".into(),
     };
     if !crate::outbound::is_base_url(text) {

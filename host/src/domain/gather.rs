@@ -9,6 +9,10 @@ use crate::contract::{
 /// Choices and parts that one answer may have: far above what a provider gives, and a bound on what a plugin can make the host keep.
 const MAX_CHOICES: usize = 1024;
 const MAX_PARTS: usize = 100_000;
+/// What a gathered answer may weigh: some large images.
+const MAX_ANSWER_BYTES: usize = 128 << 20;
+/// How often an answer may begin again; each time costs a look at all of its extras.
+const MAX_STARTS: usize = 1000;
 
 /// A request of these messages that says nothing else.
 pub fn chat_request(model: String, messages: Vec<Message>) -> ChatRequest {
@@ -51,6 +55,9 @@ pub fn part(body: PartBody) -> Part {
 pub struct Gathered {
     answer: Option<ChatResponse>,
     ended: bool,
+    /// Bytes of text, media and the like that were gathered.
+    bytes: usize,
+    starts: usize,
 }
 
 /// Events that add up to nothing that could be an answer.
@@ -60,7 +67,7 @@ pub enum Disorder {
     NoSuchPart,
     #[error("the adapter's events open parts out of order")]
     PartOutOfOrder,
-    #[error("the adapter's events have too many choices or parts")]
+    #[error("the adapter's events add up to too much")]
     TooMuch,
 }
 
@@ -70,6 +77,11 @@ impl Gathered {
     /// # Errors
     /// When the event does not follow from those before it.
     pub fn add(&mut self, event: ChatEvent) -> Result<Option<Failure>, Disorder> {
+        self.bytes = self.bytes.saturating_add(size(&event));
+        self.starts += usize::from(matches!(event, ChatEvent::Started(_)));
+        if self.bytes > MAX_ANSWER_BYTES || self.starts > MAX_STARTS {
+            return Err(Disorder::TooMuch);
+        }
         let answer =
             self.answer.get_or_insert_with(|| ChatResponse { id: None, model: None, choices: Vec::new(), usage: None, extras: Vec::new() });
         match event {
@@ -117,6 +129,32 @@ impl Gathered {
     }
 }
 
+/// About what an event takes in memory.
+fn size(event: &ChatEvent) -> usize {
+    const EVENT: usize = 64;
+    let natives = |extras: &[Native]| extras.iter().map(|native| native.value.len() + native.dialect.len()).sum::<usize>();
+    EVENT
+        + match event {
+            ChatEvent::Started(start) => natives(&start.extras),
+            ChatEvent::PartGrew(grew) => {
+                grew.text.len() + grew.media.as_ref().map_or(0, String::len) + grew.logprobs.as_ref().map_or(0, String::len)
+            }
+            ChatEvent::PartOpened(opening) => match &opening.kind {
+                PartKind::ToolCall(call) => call.name.len() + call.id.len(),
+                PartKind::Other(native) => native.value.len(),
+                PartKind::Image(media) | PartKind::Audio(media) | PartKind::Video(media) => match &media.source {
+                    MediaSource::Base64(text) | MediaSource::Url(text) => text.len(),
+                    MediaSource::Blob(_) | MediaSource::File(_) => 0,
+                },
+                PartKind::Text | PartKind::Refusal | PartKind::Thinking => 0,
+            },
+            ChatEvent::PartCited(cited) => cited.citation.native.value.len() + cited.citation.quote.as_ref().map_or(0, String::len),
+            ChatEvent::PartClosed(closing) => natives(&closing.extras) + closing.replay.as_ref().map_or(0, |replay| replay.data.len()),
+            ChatEvent::Finished(finished) => natives(&finished.finish.extras),
+            ChatEvent::Usage(_) | ChatEvent::Ended | ChatEvent::Failed(_) => 0,
+        }
+}
+
 fn choice(choices: &mut Vec<Choice>, index: u32) -> Result<&mut Choice, Disorder> {
     let at = match choices.iter().position(|choice| choice.index == index) {
         Some(at) => at,
@@ -150,15 +188,19 @@ fn merged(before: &str, after: &str) -> Option<String> {
     serde_json::to_string(&object).ok()
 }
 
-/// Joins two JSON arrays.
+/// Appends a JSON array to another, in place.
 fn append_logprobs(before: &mut Option<String>, more: &str) {
-    let inner = |array: &str| array.trim().strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).map(|rest| rest.trim().to_owned());
-    let joined = match (before.as_deref().and_then(inner), inner(more)) {
-        (Some(first), Some(second)) if !first.is_empty() && !second.is_empty() => format!("[{first},{second}]"),
-        (Some(only), Some(rest)) => format!("[{only}{rest}]"),
-        _ => more.to_owned(),
+    let Some(joined) = before.as_mut().filter(|joined| joined.ends_with(']') && joined.as_str() != "[]") else {
+        *before = Some(more.trim().to_owned());
+        return;
     };
-    *before = Some(joined);
+    let inner = more.trim().strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or_default().trim();
+    if !inner.is_empty() {
+        joined.pop();
+        joined.push(',');
+        joined.push_str(inner);
+        joined.push(']');
+    }
 }
 
 fn opened(kind: PartKind) -> PartBody {

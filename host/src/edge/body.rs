@@ -1,20 +1,28 @@
 //! Reads a request's JSON body within its limit.
 
 use super::BadRequest;
+use crate::config::RequestLimits;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use std::time::Duration;
+
+/// Parsing more takes a millisecond or more.
+const BIG_BYTES: usize = 256 << 10;
 
 /// # Errors
-/// 415 for another content type, 413 for a body over the limit, 400 for one that broke off.
-pub async fn read_json(request: Request<Body>, max_bytes: usize) -> Result<Bytes, BadRequest> {
+/// 415 for another content type, 413 for a body over the limit, 408 for one that takes too long, 400 for one that broke off.
+pub async fn read_json(request: Request<Body>, limits: &RequestLimits) -> Result<Bytes, BadRequest> {
+    let max_bytes = limits.body_bytes;
     check_content_type(request.headers())?;
     let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > max_bytes as u64) {
         return Err(too_large(max_bytes));
     }
-    match Limited::new(request.into_body(), max_bytes).collect().await {
+    let whole = Limited::new(request.into_body(), max_bytes).collect();
+    let Ok(read) = tokio::time::timeout(limits.body_read_timeout, whole).await else { return Err(too_slow(limits.body_read_timeout)) };
+    match read {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(too_large(max_bytes)),
         Err(_) => Err(BadRequest {
@@ -23,6 +31,31 @@ pub async fn read_json(request: Request<Body>, max_bytes: usize) -> Result<Bytes
             param: None,
             message: "the body broke off before it was complete".to_owned(),
         }),
+    }
+}
+
+/// Parses a body, away from other requests' thread if it is big.
+///
+/// # Errors
+/// Those of the parser.
+pub async fn parse<T, F>(body: Bytes, parser: F) -> Result<T, BadRequest>
+where
+    T: Send + 'static,
+    F: FnOnce(&[u8]) -> Result<T, BadRequest> + Send + 'static,
+{
+    if body.len() < BIG_BYTES {
+        return parser(&body);
+    }
+    let parsed = tokio::task::spawn_blocking(move || parser(&body)).await;
+    parsed.unwrap_or_else(|_| Err(BadRequest::field("body", "could not be parsed")))
+}
+
+fn too_slow(limit: Duration) -> BadRequest {
+    BadRequest {
+        status: StatusCode::REQUEST_TIMEOUT,
+        code: "body_too_slow",
+        param: None,
+        message: format!("the body was not there within {} ms (BODY_READ_TIMEOUT)", limit.as_millis()),
     }
 }
 

@@ -37,6 +37,7 @@ impl ApiError {
     }
 
     pub fn not_found(path: &str) -> Self {
+        let path: String = path.chars().take(200).collect();
         let message = format!("there is nothing at {path}; GET /api/status says what runs, and the README lists the routes");
         Self { code: "not_found".into(), ..Self::of_gateway(StatusCode::NOT_FOUND, ErrorKind::InvalidRequest, message) }
     }

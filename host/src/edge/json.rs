@@ -6,6 +6,10 @@
 use super::BadRequest;
 use serde_json::{Map, Value};
 
+/// JSON values in one body.
+const MAX_VALUES: usize = 2_000_000;
+const MAX_MODEL_BYTES: usize = 256;
+
 /// An object that is being read.
 #[derive(Debug)]
 pub struct Fields {
@@ -19,6 +23,13 @@ impl Fields {
     /// # Errors
     /// When it is no JSON object.
     pub fn of_body(body: &[u8]) -> Result<Self, BadRequest> {
+        // A value takes some 70 bytes in memory and two in a body.
+        let values = || body.iter().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count();
+        if body.len() > MAX_VALUES && values() > MAX_VALUES {
+            return Err(Self::invalid_json(&format!(
+                "the body has more than {MAX_VALUES} values (commas and brackets in texts count too): send less"
+            )));
+        }
         match serde_json::from_slice(body) {
             Ok(Value::Object(fields)) => Ok(Self { path: String::new(), fields }),
             Ok(_) => Err(Self::invalid_json("the body must be a JSON object")),
@@ -66,6 +77,17 @@ impl Fields {
 
     pub fn required_string(&mut self, name: &str) -> Result<String, BadRequest> {
         self.string(name)?.ok_or_else(|| self.wrong(name, "is required and must be a string"))
+    }
+
+    /// A model's name, as a caller may write it.
+    pub fn model(&mut self, name: &str) -> Result<Option<String>, BadRequest> {
+        let model = self.string(name)?;
+        match &model {
+            Some(text) if text.is_empty() || text.len() > MAX_MODEL_BYTES => {
+                Err(self.wrong(name, format!("must have 1 to {MAX_MODEL_BYTES} bytes; leave it out to let the gateway choose")))
+            }
+            _ => Ok(model),
+        }
     }
 
     pub fn bool(&mut self, name: &str) -> Result<Option<bool>, BadRequest> {

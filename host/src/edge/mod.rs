@@ -15,6 +15,7 @@ pub use error::ApiError;
 pub use routes::{method_not_allowed, not_found, router};
 
 use crate::domain::{CallContext, RequestId};
+use crate::settle::Account;
 use axum::body::Body;
 use axum::extract::MatchedPath;
 use axum::http::{HeaderName, HeaderValue, Request};
@@ -39,17 +40,18 @@ pub async fn identify(mut request: Request<Body>, next: Next) -> Response {
     let mut response = match wrong {
         Some(error) => {
             let bad = BadRequest::field("x-request-id", format!("is not valid: {error}"));
-            ApiError::from(bad).response(Dialect::of_path(request.uri().path()), &id)
+            let context = CallContext { id: id.clone(), route, started };
+            answer::refuse(Account::open(context), &ApiError::from(bad), Dialect::of_path(request.uri().path()))
         }
         None => {
             request.extensions_mut().insert(CallContext { id: id.clone(), route, started });
             next.run(request).await
         }
     };
-    if !response.headers().contains_key(REQUEST_ID) {
-        if let Ok(value) = HeaderValue::from_str(id.as_str()) {
-            response.headers_mut().insert(REQUEST_ID, value);
-        }
+    if !response.headers().contains_key(REQUEST_ID)
+        && let Ok(value) = HeaderValue::from_str(id.as_str())
+    {
+        response.headers_mut().insert(REQUEST_ID, value);
     }
     response
 }

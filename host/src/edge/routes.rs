@@ -40,12 +40,12 @@ pub fn router() -> Router<Arc<App>> {
 
 /// What no route takes.
 pub async fn not_found(Extension(context): Context, uri: Uri) -> Response {
-    ApiError::not_found(uri.path()).response(Dialect::of_path(uri.path()), &context.id)
+    answer::refuse(Account::open(context), &ApiError::not_found(uri.path()), Dialect::of_path(uri.path()))
 }
 
 /// A route that is there, but not for this method.
 pub async fn method_not_allowed(Extension(context): Context, method: Method, uri: Uri) -> Response {
-    ApiError::method_not_allowed(method.as_str(), uri.path()).response(Dialect::of_path(uri.path()), &context.id)
+    answer::refuse(Account::open(context), &ApiError::method_not_allowed(method.as_str(), uri.path()), Dialect::of_path(uri.path()))
 }
 
 // ---- query ----
@@ -89,8 +89,9 @@ async fn ask(app: &App, context: CallContext, request: Request<Body>) -> Asked {
 }
 
 async fn read_question(app: &App, request: Request<Body>) -> Result<Question, BadRequest> {
-    let body = body::read_json(request, app.limits.body_bytes).await?;
-    query::parse(&body, QueryLimits { query_chars: app.limits.query_chars })
+    let limits = QueryLimits { query_chars: app.limits.query_chars };
+    let body = body::read_json(request, &app.limits).await?;
+    body::parse(body, move |body| query::parse(body, limits)).await
 }
 
 async fn put_question(app: &App, mut account: Account, target: Target, request: ChatRequest) -> Asked {
@@ -109,8 +110,9 @@ async fn put_question(app: &App, mut account: Account, target: Target, request: 
 async fn parallel(Shared(app): Shared<Arc<App>>, Extension(context): Context, request: Request<Body>) -> Response {
     let account = Account::open(context.clone());
     let read = async {
-        let body = body::read_json(request, app.limits.body_bytes).await?;
-        query::parse_parallel(&body, QueryLimits { query_chars: app.limits.query_chars })
+        let limits = QueryLimits { query_chars: app.limits.query_chars };
+        let body = body::read_json(request, &app.limits).await?;
+        body::parse(body, move |body| query::parse_parallel(body, limits)).await
     };
     let question = match read.await {
         Ok(question) => question,
@@ -124,7 +126,11 @@ async fn parallel(Shared(app): Shared<Arc<App>>, Extension(context): Context, re
     };
     // The requests that it is made of are booked each for itself.
     account.discard();
-    let targets = question.targets.unwrap_or_else(|| available(&app));
+    let targets = match question.targets {
+        Some(targets) => targets,
+        // With none available, the one answer says why.
+        None => Some(available(&app)).filter(|targets| !targets.is_empty()).unwrap_or_else(|| vec![Target::Any(None)]),
+    };
     let asked = (1..).zip(targets).map(|(number, target): (usize, Target)| {
         let context = CallContext { id: id.part(number), ..context.clone() };
         one_of_many(&app, context, target, question.request.clone())
@@ -260,7 +266,7 @@ fn to_json(body: &impl serde::Serialize) -> Vec<u8> {
 
 async fn chat_completions(Shared(app): Shared<Arc<App>>, Extension(context): Context, request: Request<Body>) -> Response {
     let mut account = Account::open(context);
-    let read = async { chat::parse(&body::read_json(request, app.limits.body_bytes).await?) };
+    let read = async { body::parse(body::read_json(request, &app.limits).await?, chat::parse).await };
     let parsed = match read.await {
         Ok(parsed) => parsed,
         Err(bad) => return answer::refuse(account, &bad.into(), Dialect::Chat),

@@ -104,8 +104,7 @@ fn bare(snapshot: &Snapshot, name: &str) -> Result<Plan, PlanError> {
     if snapshot.provider(name).is_some() {
         return of_provider(snapshot, name, None, None);
     }
-    let knowing: Vec<&Arc<Provider>> = snapshot.providers.iter().filter(|provider| provider.knows_model(name)).collect();
-    match knowing.as_slice() {
+    match knowing(snapshot, name).as_slice() {
         [] => Err(PlanError::UnknownModel {
             name: name.to_owned(),
             hint: format!(
@@ -119,6 +118,17 @@ fn bare(snapshot: &Snapshot, name: &str) -> Result<Plan, PlanError> {
             choices: several.iter().map(|provider| format!("`{}/{name}`", provider.id)).collect(),
         }),
     }
+}
+
+/// The providers that know a model: only those that can be asked, if any can; and of a plugin's several instances the one that has its name.
+fn knowing<'a>(snapshot: &'a Snapshot, model: &str) -> Vec<&'a Arc<Provider>> {
+    let mut knowing: Vec<&Arc<Provider>> = snapshot.providers.iter().filter(|provider| provider.knows_model(model)).collect();
+    for preferred in [|provider: &Provider| provider.ready().is_some(), Provider::is_its_plugins_namesake] {
+        if knowing.iter().any(|provider| preferred(provider)) {
+            knowing.retain(|provider| preferred(provider));
+        }
+    }
+    knowing
 }
 
 fn provider_ids(snapshot: &Snapshot) -> String {

@@ -13,6 +13,7 @@ use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
+use tokio::sync::Semaphore;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -50,6 +51,8 @@ pub enum CompileError {
 pub(super) struct Compiler {
     folder: PathBuf,
     limits: CompileLimits,
+    /// A compile uses every processor, and requests need them too; a second one, so that a slow component does not hold up the next.
+    turn: Semaphore,
 }
 
 impl Compiler {
@@ -58,18 +61,20 @@ impl Compiler {
     pub(super) fn new(folder: PathBuf, limits: CompileLimits) -> std::io::Result<Self> {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700))?;
-        Ok(Self { folder, limits })
+        Ok(Self { folder, limits, turn: Semaphore::new(2) })
     }
 
     /// The component, from the cache or from the child.
     pub(super) async fn component(&self, engine: &Engine, wasm: &[u8], sha256: &str) -> Result<Component, CompileError> {
         let file = self.folder.join(format!("{sha256}-{:016x}.cwasm", engine_hash(engine)));
-        if let Some(code) = read_checked(&file) {
-            if let Ok(component) = load(engine, &code) {
-                return Ok(component);
-            }
+        if let Some(code) = read_checked(&file)
+            && let Ok(component) = load(engine, &code)
+        {
+            return Ok(component);
         }
+        let turn = self.turn.acquire().await;
         let code = compile_in_child(wasm, self.limits).await?;
+        drop(turn);
         // A cache that can't be written costs the next start a compile, nothing more.
         if let Err(error) = self.store(&file, &code) {
             tracing::warn!(file = %file.display(), %error, "the compiled plugin could not be cached");
@@ -177,7 +182,9 @@ pub fn child(memory_bytes: u64, time_s: u64) -> i32 {
 }
 
 fn limit_this_process(memory_bytes: u64, time_s: u64) -> Result<(), String> {
-    use rustix::process::{Resource, Rlimit, setrlimit};
+    use rustix::process::{Resource, Rlimit, nice, setrlimit};
+    // Requests come first.
+    let _ = nice(19);
     // Processor time is counted over all the compiler's threads, the wall clock by the parent.
     for (resource, limit) in [(Resource::As, memory_bytes), (Resource::Cpu, time_s.saturating_mul(4)), (Resource::Core, 0)] {
         setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) })

@@ -16,7 +16,7 @@ use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 /// A running plugin is interrupted at the first tick after its slice is over. One millisecond: an honest call takes microseconds, and a
-/// loop may hold a worker thread for at most two ticks.
+/// loop may hold a worker thread for two ticks (and what one host call or bulk instruction takes).
 pub(super) const TICK: Duration = Duration::from_millis(1);
 
 /// Address space reserved per linear memory. Below 4 GiB every access of a plugin's would need a bounds check in code.
@@ -96,7 +96,7 @@ fn pooling(memory_bytes: usize) -> PoolingAllocationConfig {
         .max_tables_per_component(80)
         .max_memories_per_component(4)
         .max_component_instance_size(16 << 20)
-        .max_core_instance_size(16 << 20)
+        .max_core_instance_size(1 << 20)
         .table_elements(20_000)
         .max_memory_size(memory_bytes)
         // Kept and cleared by hand instead of given back to the kernel: page faults cost a request more than these bytes do.
@@ -104,6 +104,6 @@ fn pooling(memory_bytes: usize) -> PoolingAllocationConfig {
         .table_keep_resident(64 << 10)
         .async_stack_keep_resident(16 << 10)
         .max_unused_warm_slots(64)
-        .decommit_batch_size(8);
+        .decommit_batch_size(1);
     pool
 }

@@ -87,6 +87,8 @@ impl Events {
     /// What is kept after event `after`, oldest first, and all that comes from now on: nothing between the two is missed.
     pub fn since(&self, after: u64) -> (Vec<Event>, broadcast::Receiver<Event>) {
         let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        // An id from before a restart says nothing of this history.
+        let after = if history.back().is_some_and(|last| after > last.id) { 0 } else { after };
         (history.iter().filter(|event| event.id > after).cloned().collect(), self.live.subscribe())
     }
 }

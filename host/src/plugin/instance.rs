@@ -12,13 +12,15 @@ use crate::contract::{ChatEvent, ChatRequest, ChatResponse, Failure, Frame, Head
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use wasmtime::component::{ResourceAny, ResourceTable};
-use wasmtime::{Engine, Store, StoreLimits, StoreLimitsBuilder, Trap, UpdateDeadline};
+use wasmtime::{Engine, ResourceLimiter, Store, Trap, UpdateDeadline};
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView};
 
 /// A slice ends at the second tick after it began, so that a call which begins just before a tick is not cut at once.
-const TICKS_PER_SLICE: u64 = 2;
+pub(super) const TICKS_PER_SLICE: u64 = 2;
 /// Log lines that one call may write, and the length of each.
 const LOG_LINES_PER_CALL: u32 = 20;
 const LOG_LINE_BYTES: usize = 1024;
@@ -29,7 +31,7 @@ const MAX_RESOURCES: usize = 256;
 pub(crate) struct Guest {
     wasi: WasiCtx,
     resources: ResourceTable,
-    memory: StoreLimits,
+    memory: MemoryUse,
     plugin: Arc<str>,
     slices_left: u32,
     log_lines_left: u32,
@@ -66,6 +68,48 @@ fn cut(text: &str, bytes: usize) -> &str {
     &text[..text.floor_char_boundary(bytes)]
 }
 
+/// What all instances of the process hold in linear memory, in bytes.
+#[derive(Debug, Default)]
+pub(super) struct MemoryBudget(AtomicUsize);
+
+/// Of the budget; above it no memory grows. Some thousand honest instances fit.
+const ALL_INSTANCES_BYTES: usize = 4 << 30;
+/// Per table; a JavaScript component's has some thousand.
+const MAX_TABLE_ELEMENTS: usize = 20_000;
+
+/// What one instance holds, over all of its memories. Gives it back when dropped.
+struct MemoryUse {
+    held: usize,
+    limit: usize,
+    budget: Arc<MemoryBudget>,
+}
+
+impl ResourceLimiter for MemoryUse {
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let more = desired.saturating_sub(current);
+        if self.held.saturating_add(more) > self.limit {
+            return Ok(false);
+        }
+        let before = self.budget.0.fetch_add(more, Ordering::Relaxed);
+        if before.saturating_add(more) > ALL_INSTANCES_BYTES {
+            self.budget.0.fetch_sub(more, Ordering::Relaxed);
+            return Ok(false);
+        }
+        self.held += more;
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(desired <= MAX_TABLE_ELEMENTS)
+    }
+}
+
+impl Drop for MemoryUse {
+    fn drop(&mut self) {
+        self.budget.0.fetch_sub(self.held, Ordering::Relaxed);
+    }
+}
+
 struct StoppedClock;
 
 impl HostWallClock for StoppedClock {
@@ -93,6 +137,7 @@ fn wasi() -> WasiCtx {
         .secure_random(SmallRng::seed_from_u64(0))
         .insecure_random(SmallRng::seed_from_u64(0))
         .insecure_random_seed(0)
+        .max_random_size(4096)
         .allow_tcp(false)
         .allow_udp(false)
         .allow_ip_name_lookup(false);
@@ -113,6 +158,9 @@ pub(crate) struct Shared {
     pub(super) lane: Arc<Lane>,
     pub(super) limits: Limits,
     pub(super) plugin: Arc<str>,
+    pub(super) memory: Arc<MemoryBudget>,
+    /// Calls of this version that are in the slow lane.
+    pub(super) slow: Arc<Semaphore>,
 }
 
 impl Instance {
@@ -122,7 +170,7 @@ impl Instance {
         let guest = Guest {
             wasi: wasi(),
             resources: resources(),
-            memory: StoreLimitsBuilder::new().memory_size(shared.limits.memory_bytes).trap_on_grow_failure(false).build(),
+            memory: MemoryUse { held: 0, limit: shared.limits.memory_bytes, budget: Arc::clone(&shared.memory) },
             plugin: Arc::clone(&shared.plugin),
             slices_left: 0,
             log_lines_left: 0,
@@ -142,8 +190,8 @@ impl Instance {
         });
         arm(&mut store, &shared.limits);
         let lane = Arc::clone(&shared.lane);
-        let wall = shared.limits.call_wall();
-        lane.run(wall, async move {
+        let (wall, slow) = (shared.limits.call_wall(), Arc::clone(&shared.slow));
+        lane.run(wall, slow, async move {
             match pre.instantiate_async(&mut store).await {
                 Ok(adapter) => Ok(Self { store, adapter, shared }),
                 Err(error) => Err(fault(&error, &shared.limits)),
@@ -198,10 +246,10 @@ impl Instance {
         F: for<'a> FnOnce(&'a mut Self) -> BoxFuture<'a, wasmtime::Result<T>> + Send + 'static,
     {
         let lane = Arc::clone(&self.shared.lane);
-        let wall = self.shared.limits.call_wall();
+        let (wall, slow) = (self.shared.limits.call_wall(), Arc::clone(&self.shared.slow));
         let mut instance = self;
         let outcome = lane
-            .run(wall, async move {
+            .run(wall, slow, async move {
                 arm(&mut instance.store, &instance.shared.limits);
                 match call(&mut instance).await {
                     Ok(value) => (Some(instance), Ok(value)),

@@ -7,9 +7,11 @@
 use super::Fault;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 
 pub(super) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -27,12 +29,20 @@ impl Lane {
         Ok(Self { slow: Some(slow) })
     }
 
-    /// Runs a call to its end, or for `wall` at most if it gets into the slow lane. Dropped, it stops the call.
-    pub(super) async fn run<T: Send + 'static>(&self, wall: Duration, call: impl Future<Output = T> + Send + 'static) -> Result<T, Fault> {
+    /// Runs a call to its end, or for `wall` at most if it gets into the slow lane, for which it needs a permit of its plugin's. Dropped, it stops the
+    /// call.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        wall: Duration,
+        slow_calls: Arc<Semaphore>,
+        call: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, Fault> {
         let mut call = Box::pin(call);
         if let Poll::Ready(value) = std::future::poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await {
             return Ok(value);
         }
+        // A plugin that loops on every request must not fill the lane with its own calls.
+        let _permit = slow_calls.try_acquire_owned().map_err(|_| Fault::TooManySlow)?;
         let Some(slow) = &self.slow else { return Err(Fault::lost_instance()) };
         let rest = AbortOnDropHandle::new(slow.spawn(tokio::time::timeout(wall, call)));
         match rest.await {

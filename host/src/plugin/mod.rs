@@ -45,9 +45,10 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Slices of at least one tick each.
+    /// How often a call may go on after its slice of time is over.
     fn slices(&self) -> u32 {
-        u32::try_from(self.call_time.as_micros() / engine::TICK.as_micros()).unwrap_or(u32::MAX).max(1)
+        let slice = engine::TICK.as_micros() * u128::from(instance::TICKS_PER_SLICE);
+        u32::try_from(self.call_time.as_micros() / slice).unwrap_or(u32::MAX).max(1)
     }
 
     /// When a call is given up by the clock on the wall: it shares the slow lane with others, and may block in a host call.
@@ -68,6 +69,9 @@ pub enum Fault {
     /// It returned what the host can't act on: a path that leaves the base URL, a forbidden header, events in a wrong order.
     #[error("{0}")]
     BrokeContract(String),
+    /// Too many of its calls take long at the same time.
+    #[error("too many of its calls take long at once")]
+    TooManySlow,
     /// Not the plugin's doing: all instances are in use.
     #[error("all plugin instances are in use")]
     NoRoom,
@@ -106,6 +110,7 @@ pub struct Host {
     runtime: engine::Runtime,
     lane: Arc<lane::Lane>,
     compiler: compile::Compiler,
+    memory: Arc<instance::MemoryBudget>,
     limits: Limits,
 }
 
@@ -124,6 +129,6 @@ impl Host {
         let runtime = engine::Runtime::start(settings.limits.memory_bytes).map_err(|error| StartError::Engine(error.to_string()))?;
         let lane = lane::Lane::start().map_err(|error| StartError::Engine(error.to_string()))?;
         let compiler = compile::Compiler::new(settings.cache_folder, settings.compile).map_err(StartError::Cache)?;
-        Ok(Self { runtime, lane: Arc::new(lane), compiler, limits: settings.limits })
+        Ok(Self { runtime, lane: Arc::new(lane), compiler, memory: Arc::default(), limits: settings.limits })
     }
 }

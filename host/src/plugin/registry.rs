@@ -24,7 +24,6 @@ pub(super) const QUIET: Duration = Duration::from_millis(150);
 pub type Active = BTreeMap<String, Arc<Version>>;
 
 type Publish = Box<dyn Fn(&Active) + Send + Sync>;
-type BaseUrlIsSet = Box<dyn Fn(&str) -> bool + Send + Sync>;
 
 /// The plugins folder as the gateway sees it.
 pub struct Registry {
@@ -33,7 +32,6 @@ pub struct Registry {
     files: Mutex<BTreeMap<String, File>>,
     events: Events,
     publish: Publish,
-    base_url_is_set: BaseUrlIsSet,
 }
 
 #[derive(Default)]
@@ -59,6 +57,8 @@ impl File {
 struct Fingerprint {
     len: u64,
     modified: Option<SystemTime>,
+    /// Seconds and nanoseconds: `cp -p` sets the time of modification, but not this.
+    changed: (i64, i64),
     inode: u64,
 }
 
@@ -106,28 +106,15 @@ pub enum RegistryError {
 }
 
 impl Registry {
-    /// `publish` is told of every change of what is active, before the change is announced. `base_url_is_set` says of a provider id
-    /// whether the operator fixed its base URL, so that a new build can't move it.
+    /// `publish` is told of every change of what is active, before the change is announced.
     ///
     /// # Errors
     /// When the folder can't be read.
-    pub fn new(
-        host: Host,
-        folder: &Path,
-        base_url_is_set: impl Fn(&str) -> bool + Send + Sync + 'static,
-        publish: impl Fn(&Active) + Send + Sync + 'static,
-    ) -> Result<Self, RegistryError> {
+    pub fn new(host: Host, folder: &Path, publish: impl Fn(&Active) + Send + Sync + 'static) -> Result<Self, RegistryError> {
         let unreadable = |error| RegistryError::Folder { folder: folder.to_owned(), error };
         let folder = folder.canonicalize().map_err(unreadable)?;
         std::fs::read_dir(&folder).map_err(unreadable)?;
-        Ok(Self {
-            host,
-            folder,
-            files: Mutex::default(),
-            events: Events::default(),
-            publish: Box::new(publish),
-            base_url_is_set: Box::new(base_url_is_set),
-        })
+        Ok(Self { host, folder, files: Mutex::default(), events: Events::default(), publish: Box::new(publish) })
     }
 
     pub(super) fn folder(&self) -> &Path {
@@ -194,10 +181,10 @@ impl Registry {
         let mut found = BTreeMap::new();
         for entry in std::fs::read_dir(&self.folder)? {
             let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == "wasm") {
-                if let Some(name) = path.file_name().and_then(|name| name.to_str()) {
-                    found.insert(name.to_owned(), fingerprint(&path).ok());
-                }
+            if path.extension().is_some_and(|extension| extension == "wasm")
+                && let Some(name) = path.file_name().and_then(|name| name.to_str())
+            {
+                found.insert(name.to_owned(), fingerprint(&path).ok());
             }
         }
         Ok(found)
@@ -210,6 +197,10 @@ impl Registry {
         for name in gone {
             let Some(file) = files.remove(&name) else { continue };
             let Some(version) = file.active().cloned() else { continue };
+            // The id is free again: a file that was refused because of it is looked at anew.
+            for waiting in files.values_mut().filter(|file| file.active.is_none() && !file.loading) {
+                (waiting.seen, waiting.judged_sha256) = (None, None);
+            }
             file.versions.iter().for_each(|version| version.cool());
             self.publish(&files);
             self.announce(EventKind::Removed, &name, Some(&version), None);
@@ -218,9 +209,10 @@ impl Registry {
 
     /// Reads, validates and activates one file. `file.loading` is set by the caller and cleared here.
     async fn load(&self, name: &str, judged: Judged) -> Result<Action, String> {
-        let read = self.read(name);
+        let (folder, file) = (self.folder.clone(), name.to_owned());
+        let read = tokio::task::spawn_blocking(move || read(&folder, &file)).await.unwrap_or_else(|error| Err(error.to_string()));
         let outcome = match read {
-            Ok((fingerprint, wasm)) => self.judge(name, fingerprint, &wasm, judged).await,
+            Ok(read) => self.judge(name, read, judged).await,
             Err(reason) => {
                 if let Some(file) = self.files().get_mut(name) {
                     file.seen = fingerprint(&self.folder.join(name)).ok();
@@ -243,8 +235,8 @@ impl Registry {
         outcome
     }
 
-    async fn judge(&self, name: &str, fingerprint: Fingerprint, wasm: &[u8], judged: Judged) -> Result<Action, String> {
-        let sha256 = super::validate::sha256_hex(wasm);
+    async fn judge(&self, name: &str, read: ReadFile, judged: Judged) -> Result<Action, String> {
+        let ReadFile { fingerprint, wasm, sha256 } = read;
         let kept = {
             let mut files = self.files();
             let Some(file) = files.get_mut(name) else { return Ok(Action::Unchanged) };
@@ -259,27 +251,43 @@ impl Registry {
         };
         let version = match kept {
             Some(version) => version,
-            None => Arc::new(validate(&self.host, wasm).await.map_err(|rejection| rejection.to_string())?),
+            None => match validate(&self.host, &wasm).await {
+                Ok(version) => Arc::new(version),
+                Err(rejection) => {
+                    if rejection.may_pass() {
+                        self.forget_verdict(name);
+                    }
+                    return Err(rejection.to_string());
+                }
+            },
         };
         self.activate(name, version)
     }
 
+    /// The same bytes may be judged otherwise the next time.
+    fn forget_verdict(&self, name: &str) {
+        if let Some(file) = self.files().get_mut(name) {
+            file.judged_sha256 = None;
+        }
+    }
+
     fn activate(&self, name: &str, version: Arc<Version>) -> Result<Action, String> {
         let mut files = self.files();
-        let id = &version.info.id;
-        if let Some((other, _)) =
-            files.iter().find(|(other, file)| *other != name && file.active().is_some_and(|active| active.info.id == *id))
-        {
-            return Err(format!("describe() gives the id `{id}`, which {other} has already"));
-        }
-        let Some(file) = files.get_mut(name) else { return Ok(Action::Unchanged) };
-        let before = file.active().cloned();
+        let id = version.info.id.clone();
+        let Some(before) = files.get(name).map(|file| file.active().cloned()) else { return Ok(Action::Unchanged) };
         if let Some(before) = &before {
-            self.check_succession(name, before, &version)?;
+            if before.info.id != id {
+                let old = &before.info.id;
+                return Err(format!("{name} serves `{old}`, but this build describes itself as `{id}`: give it a file of its own"));
+            }
             if before.sha256 == version.sha256 {
                 return Ok(Action::Unchanged);
             }
         }
+        let displaced = claim(&mut files, name, &id)?;
+        let Some(file) = files.get_mut(name) else { return Ok(Action::Unchanged) };
+        // What was rolled back from is not what a later rollback is to go to.
+        file.versions.truncate(file.active.map_or(0, |active| active + 1));
         file.versions.retain(|kept| kept.sha256 != version.sha256);
         file.versions.push(Arc::clone(&version));
         if file.versions.len() > KEPT_VERSIONS {
@@ -289,6 +297,9 @@ impl Registry {
         version.warm();
         self.publish(&files);
         drop(files);
+        if let Some((other, reason)) = displaced {
+            self.announce(EventKind::Rejected, &other, Some(&version), Some(reason));
+        }
         let kind = match before {
             Some(before) => {
                 before.cool();
@@ -300,40 +311,11 @@ impl Registry {
         Ok(Action::Changed)
     }
 
-    /// A file keeps the id it serves, and can't move its provider (and so the provider's key) to another place.
-    fn check_succession(&self, name: &str, before: &Version, after: &Version) -> Result<(), String> {
-        let (old, new) = (&before.info, &after.info);
-        if old.id != new.id {
-            return Err(format!("{name} serves `{}`, but this build describes itself as `{}`: give it a file of its own", old.id, new.id));
-        }
-        if old.base_url != new.base_url && !(self.base_url_is_set)(&new.id) {
-            return Err(format!(
-                "this build moves `{}` from {} to {}: set the base URL in the configuration if that is meant",
-                new.id, old.base_url, new.base_url
-            ));
-        }
-        Ok(())
-    }
-
-    fn read(&self, name: &str) -> Result<(Fingerprint, Vec<u8>), String> {
-        let path = self.folder.join(name);
-        let real = path.canonicalize().map_err(|error| format!("the file can't be read: {error}"))?;
-        if !real.starts_with(&self.folder) {
-            return Err("the file is a link that leads out of the plugins folder".to_owned());
-        }
-        let before = fingerprint(&real).map_err(|error| format!("the file can't be read: {error}"))?;
-        if before.len > MAX_FILE_BYTES {
-            return Err(format!("the file has {} MiB; at most {} are read", before.len >> 20, MAX_FILE_BYTES >> 20));
-        }
-        let wasm = std::fs::read(&real).map_err(|error| format!("the file can't be read: {error}"))?;
-        Ok((before, wasm))
-    }
-
     /// Reads the plugin's file again, even if it has not changed, and waits for the verdict.
     ///
     /// # Errors
     /// When there is no such plugin, or the file is rejected; the version that served before serves on.
-    pub async fn reload(&self, id: &str) -> Result<Action, RegistryError> {
+    pub async fn reload(self: &Arc<Self>, id: &str) -> Result<Action, RegistryError> {
         let name = {
             let mut files = self.files();
             let (name, file) = find(&mut files, id)?;
@@ -343,7 +325,11 @@ impl Registry {
             file.loading = true;
             name
         };
-        self.load(&name, Judged::Again).await.map_err(|reason| RegistryError::Rejected { id: id.to_owned(), reason })
+        // In a task of its own: whoever asked may leave, and the file must not stay marked as being loaded.
+        let registry = Arc::clone(self);
+        let load = tokio::spawn(async move { registry.load(&name, Judged::Again).await });
+        let outcome = load.await.unwrap_or_else(|error| Err(error.to_string()));
+        outcome.map_err(|reason| RegistryError::Rejected { id: id.to_owned(), reason })
     }
 
     /// Goes back to the version before the active one. It stays until the file changes or is reloaded.
@@ -393,6 +379,48 @@ impl Registry {
     }
 }
 
+/// A file's bytes, and what tells that it changed.
+struct ReadFile {
+    fingerprint: Fingerprint,
+    wasm: Vec<u8>,
+    sha256: String,
+}
+
+fn read(folder: &Path, name: &str) -> Result<ReadFile, String> {
+    let unreadable = |error: std::io::Error| format!("the file can't be read: {error}");
+    let real = folder.join(name).canonicalize().map_err(unreadable)?;
+    if !real.starts_with(folder) {
+        return Err("the file is a link that leads out of the plugins folder".to_owned());
+    }
+    if !real.is_file() {
+        return Err("it is not a plain file".to_owned());
+    }
+    let fingerprint = fingerprint(&real).map_err(unreadable)?;
+    if fingerprint.len > MAX_FILE_BYTES {
+        return Err(format!("the file has {} MiB; at most {} are read", fingerprint.len >> 20, MAX_FILE_BYTES >> 20));
+    }
+    let wasm = std::fs::read(&real).map_err(unreadable)?;
+    let sha256 = super::validate::sha256_hex(&wasm);
+    Ok(ReadFile { fingerprint, wasm, sha256 })
+}
+
+/// Takes an id for a file. If another file has it, the one that is named after the id keeps or gets it; gives the file that lost it, and why.
+fn claim(files: &mut BTreeMap<String, File>, name: &str, id: &str) -> Result<Option<(String, String)>, String> {
+    let holder = files.iter().find(|(other, file)| *other != name && file.active().is_some_and(|active| active.info.id == id));
+    let Some(other) = holder.map(|(other, _)| other.clone()) else { return Ok(None) };
+    if name != format!("{id}.wasm") {
+        return Err(format!("describe() gives the id `{id}`, which {other} has already"));
+    }
+    let reason = format!("its id `{id}` is {name}'s, which is named after it");
+    if let Some(loser) = files.get_mut(&other) {
+        loser.versions.iter().for_each(|version| version.cool());
+        loser.active = None;
+        loser.versions.clear();
+        loser.rejection = Some((Timestamp::now(), reason.clone()));
+    }
+    Ok(Some((other, reason)))
+}
+
 /// What to do about bytes that were judged before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Judged {
@@ -422,7 +450,12 @@ fn find<'a>(files: &'a mut BTreeMap<String, File>, id: &str) -> Result<(String, 
 fn fingerprint(path: &Path) -> std::io::Result<Fingerprint> {
     use std::os::unix::fs::MetadataExt;
     let metadata = std::fs::metadata(path)?;
-    Ok(Fingerprint { len: metadata.len(), modified: metadata.modified().ok(), inode: metadata.ino() })
+    Ok(Fingerprint {
+        len: metadata.len(),
+        modified: metadata.modified().ok(),
+        changed: (metadata.ctime(), metadata.ctime_nsec()),
+        inode: metadata.ino(),
+    })
 }
 
 fn is_fresh(fingerprint: &Fingerprint) -> bool {

@@ -12,6 +12,7 @@ use crate::contract::{ChatRequest, HttpResponse, Message, Part, PartBody, Provid
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use std::time::Instant;
+use tokio::sync::Semaphore;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -21,6 +22,12 @@ const CONTRACT_MAJOR: &str = "1";
 /// WASI packages that toolchains link in. They are there, with nothing behind them.
 const WASI: [&str; 5] = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/"];
 const NETWORK: [&str; 2] = ["wasi:sockets/", "wasi:http/"];
+
+/// Calls of one version that may take long at the same time; further ones fail at once.
+const SLOW_CALLS: usize = 8;
+
+/// Far above what any provider has.
+const MAX_MODELS: usize = 2_000;
 
 /// The first bytes of every WebAssembly file, and of those which are components.
 const MAGIC: &[u8] = b"\0asm";
@@ -54,6 +61,17 @@ pub(super) enum Rejection {
     Smoke { step: &'static str, reason: String },
 }
 
+impl Rejection {
+    /// Whether the same bytes may pass another time: the machine was at fault, or too busy.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::Compile(error) => matches!(error, CompileError::OutOfTime(_) | CompileError::Died { .. } | CompileError::Io(_)),
+            Self::Describe(fault) => matches!(fault, Fault::NoRoom | Fault::TooManySlow | Fault::OutOfTime { .. }),
+            _ => false,
+        }
+    }
+}
+
 /// Makes a version of a file's bytes.
 pub(super) async fn validate(host: &Host, wasm: &[u8]) -> Result<Version, Rejection> {
     check_header(wasm)?;
@@ -66,7 +84,14 @@ pub(super) async fn validate(host: &Host, wasm: &[u8]) -> Result<Version, Reject
     let misfit = |error: wasmtime::Error| Rejection::Misfit(error.root_cause().to_string());
     let pre = host.runtime.linker.instantiate_pre(&component).and_then(AdapterPre::new).map_err(misfit)?;
     let compile_time = started.elapsed();
-    let shared = Shared { engine: engine.clone(), lane: Arc::clone(&host.lane), limits: host.limits, plugin: Arc::from(&sha256[..12]) };
+    let shared = Shared {
+        engine: engine.clone(),
+        lane: Arc::clone(&host.lane),
+        limits: host.limits,
+        plugin: Arc::from(&sha256[..12]),
+        memory: Arc::clone(&host.memory),
+        slow: Arc::new(Semaphore::new(SLOW_CALLS)),
+    };
     let info = describe(&shared, &pre).await?;
     let shared = Shared { plugin: Arc::from(info.id.as_str()), ..shared };
     let found = Found { info, sha256, size_bytes: wasm.len() as u64, compile_time, contract_version, interfaces };
@@ -151,6 +176,9 @@ fn check_description(info: &ProviderInfo) -> Result<(), Rejection> {
     if info.base_url.ends_with('/') || !crate::outbound::is_base_url(&info.base_url) {
         return wrong("base-url", &info.base_url, "it must be an http or https URL without query, user or slash at the end");
     }
+    if info.fixed_headers.len() > crate::outbound::MAX_HEADERS || info.models.len() > MAX_MODELS {
+        return wrong("fixed-headers or models", "", "there are too many of them");
+    }
     for (name, value) in &info.fixed_headers {
         if crate::outbound::header(name, value).is_err() {
             return wrong("fixed-headers", name, "an adapter can't set this header");
@@ -159,6 +187,9 @@ fn check_description(info: &ProviderInfo) -> Result<(), Rejection> {
     if let Some(credential) = &info.credential {
         if !credential.variable.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_') {
             return wrong("credential.variable", &credential.variable, "it must be the name of an environment variable in capitals");
+        }
+        if !crate::outbound::takes_credential(&credential.header, &credential.prefix) {
+            return wrong("credential.header", &credential.header, "a key can't be sent in it");
         }
     }
     if let Some(model) = info.models.iter().find(|model| model.id.is_empty() || model.id.len() > 256) {
@@ -185,7 +216,7 @@ async fn smoke(version: &Version) -> Result<(), Rejection> {
 
 fn reason(error: CallError) -> String {
     match error {
-        CallError::Failure(failure) => failure.message,
+        CallError::Failure(failure) => failure.message.chars().take(500).collect(),
         CallError::Fault(fault) => fault.to_string(),
     }
 }

@@ -33,7 +33,13 @@ pub async fn watch(registry: Arc<Registry>, stop: CancellationToken) -> tokio::t
 async fn look_again(registry: Arc<Registry>, mut changes: mpsc::Receiver<()>, mut soon: bool) {
     loop {
         let wait = if soon { QUIET } else { LOOK_ANYWAY };
-        let woken = tokio::time::timeout(wait, changes.recv()).await.is_ok();
+        let change = async {
+            // Without a watcher there is nobody to say so.
+            if changes.recv().await.is_none() {
+                std::future::pending::<()>().await;
+            }
+        };
+        let woken = tokio::time::timeout(wait, change).await.is_ok();
         if woken {
             // A change is followed by others, and the file is not read before it is quiet.
             tokio::time::sleep(QUIET / 3).await;
@@ -45,9 +51,12 @@ async fn look_again(registry: Arc<Registry>, mut changes: mpsc::Receiver<()>, mu
 }
 
 fn notifier(registry: &Registry, changed: mpsc::Sender<()>) -> Option<notify::RecommendedWatcher> {
-    let handler = move |_event| {
-        // Full: a look is due anyway.
-        let _ = changed.try_send(());
+    let handler = move |event: notify::Result<notify::Event>| {
+        // Looking at the folder is itself an access to it.
+        if !matches!(&event, Ok(event) if event.kind.is_access()) {
+            // Full: a look is due anyway.
+            let _ = changed.try_send(());
+        }
     };
     let watching = notify::recommended_watcher(handler).and_then(|mut watcher| {
         watcher.watch(registry.folder(), RecursiveMode::NonRecursive)?;

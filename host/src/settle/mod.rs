@@ -113,7 +113,7 @@ impl Account {
     /// Notes an answer that came whole.
     pub fn answered(&mut self, answer: &ChatResponse) {
         self.usage.clone_from(&answer.usage);
-        self.answered_model.clone_from(&answer.model);
+        self.answered_model = answer.model.as_deref().map(model_name);
         self.finish = answer.choices.first().map(|choice| choice.finish.reason);
         if let Some(texts) = &mut self.texts {
             let parts = answer.choices.first().map(|choice| choice.parts.as_slice()).unwrap_or_default();
@@ -128,7 +128,7 @@ impl Account {
     /// Notes one event of a stream.
     pub fn event(&mut self, event: &ChatEvent) {
         match event {
-            ChatEvent::Started(start) => self.answered_model = start.model.clone().or(self.answered_model.take()),
+            ChatEvent::Started(start) => self.answered_model = start.model.as_deref().map(model_name).or(self.answered_model.take()),
             ChatEvent::Usage(usage) => self.usage = Some(usage.clone()),
             ChatEvent::Finished(finished) if finished.choice == 0 => self.finish = Some(finished.finish.reason),
             ChatEvent::PartGrew(growth) => {
@@ -244,6 +244,11 @@ impl Texts {
         let room = LOGGED_TEXT_BYTES.saturating_sub(self.response.len());
         self.response.push_str(&text[..text.floor_char_boundary(room)]);
     }
+}
+
+/// As long as a name is.
+fn model_name(model: &str) -> String {
+    model.chars().take(200).collect()
 }
 
 fn prompt_text(request: &ChatRequest) -> String {

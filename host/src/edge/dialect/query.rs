@@ -37,15 +37,15 @@ pub struct QueryLimits {
 /// The field at fault.
 pub fn parse(body: &[u8], limits: QueryLimits) -> Result<Question, BadRequest> {
     let mut fields = Fields::of_body(body)?;
-    let model = fields.string("model")?;
-    let model_version = fields.string("model_version")?;
+    let model = fields.model("model")?;
+    let model_version = fields.model("model_version")?;
     let task = task(&mut fields)?;
     if model.is_none() && model_version.is_some() {
         return Err(fields.wrong("model", "is required where `model_version` is given"));
     }
     let target = match model {
         None => Target::Any(task),
-        Some(model) => target(&fields, "model", model, model_version, task)?,
+        Some(model) => target(model, model_version, task),
     };
     let (request, request_id) = question(fields, limits)?;
     Ok(Question { target, request, request_id })
@@ -67,7 +67,10 @@ pub fn parse_parallel(body: &[u8], limits: QueryLimits) -> Result<ParallelQuesti
                 .map(|(at, model): (usize, _)| {
                     let name = format!("models[{at}]");
                     let model = model.as_str().map(str::to_owned).ok_or_else(|| fields.wrong(&name, "must be a string"))?;
-                    target(&fields, &name, model, None, task)
+                    if model.is_empty() || model.len() > 256 {
+                        return Err(fields.wrong(&name, "must have 1 to 256 bytes"));
+                    }
+                    Ok(target(model, None, task))
                 })
                 .collect::<Result<Vec<_>, _>>()
         })
@@ -80,14 +83,11 @@ fn task(fields: &mut Fields) -> Result<Option<Task>, BadRequest> {
     fields.word("task_type", &TaskType::WORDS)
 }
 
-fn target(fields: &Fields, name: &str, model: String, version: Option<String>, task: Option<Task>) -> Result<Target, BadRequest> {
-    if model.is_empty() || version.as_deref() == Some("") {
-        return Err(fields.wrong(name, "must not be empty; leave it out to let the gateway choose"));
-    }
+fn target(model: String, version: Option<String>, task: Option<Task>) -> Target {
     match version {
-        Some(version) => Ok(Target::Provider { provider: model, model: Some(version), task }),
-        None if model.contains('/') => Ok(Target::Name(model)),
-        None => Ok(Target::Provider { provider: model, model: None, task }),
+        Some(version) => Target::Provider { provider: model, model: Some(version), task },
+        None if model.contains('/') => Target::Name(model),
+        None => Target::Provider { provider: model, model: None, task },
     }
 }
 

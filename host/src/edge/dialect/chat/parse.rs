@@ -12,6 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde_json::{Map, Value};
+use std::collections::HashMap;
 
 /// A parsed request.
 #[derive(Debug)]
@@ -27,11 +28,7 @@ pub struct ChatCall {
 /// The field at fault.
 pub fn parse(body: &[u8]) -> Result<ChatCall, BadRequest> {
     let mut fields = Fields::of_body(body)?;
-    let target = match fields.string("model")? {
-        None => Target::Any(None),
-        Some(model) if model.is_empty() => return Err(fields.wrong("model", "must not be empty")),
-        Some(model) => Target::Name(model),
-    };
+    let target = fields.model("model")?.map_or(Target::Any(None), Target::Name);
     let mut blobs = Blobs::default();
     let messages = messages(&mut fields, &mut blobs)?;
     let mut request = chat_request(String::new(), messages);
@@ -149,15 +146,15 @@ fn messages(fields: &mut Fields, blobs: &mut Blobs) -> Result<Vec<Message>, BadR
 
 /// The tool calls of the conversation so far: a result names only its call's id, and a legacy one only its function.
 #[derive(Debug, Default)]
-struct Calls(Vec<(String, String)>);
+struct Calls {
+    names_by_id: HashMap<String, String>,
+    ids_by_name: HashMap<String, String>,
+}
 
 impl Calls {
-    fn name_of(&self, id: &str) -> String {
-        self.0.iter().rev().find(|(known, _)| known == id).map(|(_, name)| name.clone()).unwrap_or_default()
-    }
-
-    fn id_of(&self, name: &str) -> Option<String> {
-        self.0.iter().rev().find(|(_, known)| known == name).map(|(id, _)| id.clone())
+    fn add(&mut self, id: &str, name: &str) {
+        self.names_by_id.insert(id.to_owned(), name.to_owned());
+        self.ids_by_name.insert(name.to_owned(), id.to_owned());
     }
 }
 
@@ -281,8 +278,8 @@ fn assistant_parts(fields: &mut Fields, mut parts: Vec<Part>, calls: &mut Calls)
     if let Some(mut call) = fields.object("function_call")? {
         let name = call.required_string("name")?;
         let arguments = call.string("arguments")?.unwrap_or_default();
-        let id = format!("call_{}", calls.0.len());
-        calls.0.push((id.clone(), name.clone()));
+        let id = format!("call_{}", calls.names_by_id.len());
+        calls.add(&id, &name);
         parts.push(part(PartBody::ToolCall(ToolCall { id, name, arguments, free_form: false })));
     }
     Ok(parts)
@@ -294,17 +291,19 @@ fn tool_call(mut fields: Fields, calls: &mut Calls) -> Result<Part, BadRequest> 
     let mut called = required_object(&mut fields, if free_form { "custom" } else { "function" })?;
     let name = called.required_string("name")?;
     let arguments = called.string(if free_form { "input" } else { "arguments" })?.unwrap_or_default();
-    calls.0.push((id.clone(), name.clone()));
+    calls.add(&id, &name);
     Ok(Part { extras: native(fields.rest()), ..part(PartBody::ToolCall(ToolCall { id, name, arguments, free_form })) })
 }
 
 fn tool_result(fields: &mut Fields, name: Option<String>, content: Vec<Part>, calls: &Calls) -> Result<Part, BadRequest> {
     let call_id = match (fields.string("tool_call_id")?, &name) {
         (Some(id), _) => id,
-        (None, Some(name)) => calls.id_of(name).ok_or_else(|| fields.wrong("name", format!("answers no call of `{name}` above")))?,
+        (None, Some(name)) => {
+            calls.ids_by_name.get(name).cloned().ok_or_else(|| fields.wrong("name", format!("answers no call of `{name}` above")))?
+        }
         (None, None) => return Err(fields.wrong("tool_call_id", "is required")),
     };
-    let name = name.unwrap_or_else(|| calls.name_of(&call_id));
+    let name = name.or_else(|| calls.names_by_id.get(&call_id).cloned()).unwrap_or_default();
     let content = content.into_iter().map(|part| match part.body {
         PartBody::Text(text) | PartBody::Refusal(text) => Ok(ToolResultPart::Text(text)),
         PartBody::Image(media) => Ok(ToolResultPart::Image(media)),
@@ -370,11 +369,11 @@ fn function(mut fields: Fields, extras: Vec<Native>) -> Result<FunctionTool, Bad
 fn custom(mut fields: Fields) -> Result<CustomTool, BadRequest> {
     let (name, description) = (fields.required_string("name")?, fields.string("description")?);
     let mut grammar = None;
-    if let Some(mut format) = fields.object("format")? {
-        if format.string("type")?.as_deref() == Some("grammar") {
-            let mut told = required_object(&mut format, "grammar")?;
-            grammar = Some(Grammar { syntax: told.required_string("syntax")?, definition: told.required_string("definition")? });
-        }
+    if let Some(mut format) = fields.object("format")?
+        && format.string("type")?.as_deref() == Some("grammar")
+    {
+        let mut told = required_object(&mut format, "grammar")?;
+        grammar = Some(Grammar { syntax: told.required_string("syntax")?, definition: told.required_string("definition")? });
     }
     Ok(CustomTool { name, description, grammar, extras: native(fields.rest()) })
 }

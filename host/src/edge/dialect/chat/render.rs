@@ -9,6 +9,9 @@ use crate::contract::{
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+/// `n` is at most this.
+const MAX_CHOICES: u32 = 128;
+
 /// What stands at the head of every piece of one answer.
 #[derive(Debug, Clone)]
 pub struct Head {
@@ -254,17 +257,20 @@ impl ChatStream {
             ChatEvent::PartOpened(opening) => self.open(opening, out),
             ChatEvent::PartGrew(growth) => self.grow(growth, out),
             ChatEvent::PartClosed(closing) => self.close(closing, out),
-            ChatEvent::Finished(finished) => {
+            ChatEvent::Finished(finished) if finished.choice < MAX_CHOICES => {
                 self.choice(finished.choice, out);
                 self.chunk(out, finished.choice, Delta::default(), Some(finish_word(finished.finish.reason)), None);
             }
             ChatEvent::Usage(usage) => self.usage = Some(usage.clone()),
             ChatEvent::Ended => self.end(out),
-            ChatEvent::Started(_) | ChatEvent::PartCited(_) | ChatEvent::Failed(_) => {}
+            ChatEvent::Started(_) | ChatEvent::Finished(_) | ChatEvent::PartCited(_) | ChatEvent::Failed(_) => {}
         }
     }
 
     fn open(&mut self, opening: &PartOpening, out: &mut Vec<u8>) {
+        if opening.choice >= MAX_CHOICES {
+            return;
+        }
         let choice = self.choice(opening.choice, out);
         let shown = match &opening.kind {
             PartKind::Text => Shown::Text,
