@@ -18,16 +18,26 @@ pub async fn watch(registry: Arc<Registry>, stop: CancellationToken) -> tokio::t
     let (changed, changes) = mpsc::channel(1);
     // Watched before the first look, so that nothing falls between.
     let watcher = notifier(&registry, changed);
-    let first = registry.scan();
-    let _ = tokio::time::timeout(START_WAIT, futures_util::future::join_all(first.loads)).await;
-    let still_moving = first.still_moving;
+    let all_loaded = tokio::time::timeout(START_WAIT, load_all(&registry)).await.is_ok();
     tokio::spawn(async move {
         let _watcher = watcher;
         tokio::select! {
             () = stop.cancelled() => {}
-            () = look_again(registry, changes, still_moving) => {}
+            () = look_again(registry, changes, !all_loaded) => {}
         }
     })
+}
+
+/// Loads what is there, also what was only just put there.
+async fn load_all(registry: &Arc<Registry>) {
+    loop {
+        let scan = registry.scan();
+        futures_util::future::join_all(scan.loads).await;
+        if !scan.still_moving {
+            return;
+        }
+        tokio::time::sleep(QUIET).await;
+    }
 }
 
 async fn look_again(registry: Arc<Registry>, mut changes: mpsc::Receiver<()>, mut soon: bool) {

@@ -14,9 +14,8 @@ use std::hint::black_box;
 static SWITCH: [u8; 24] = *b"SWITCH:hostile_________;";
 
 fn switch() -> String {
-    // Read as if it might have changed, for in the file it may have.
-    let bytes: Vec<u8> = SWITCH.iter().map(|byte| black_box(*byte)).collect();
-    String::from_utf8_lossy(&bytes[7..23]).trim_end_matches('_').to_owned()
+    // Through a pointer that the compiler can't see through: what it was built with is not what stands there.
+    String::from_utf8_lossy(&black_box(&SWITCH)[7..23]).trim_end_matches('_').to_owned()
 }
 
 struct Hostile;
@@ -105,7 +104,7 @@ impl Chat for Hostile {
             "own-host" => encoded.headers.push(("host".into(), "evil.example".into())),
             "cookie" => encoded.headers.push(("cookie".into(), "a=b".into())),
             "no-such-blob" => encoded.body.push(Segment::BlobBase64(7)),
-            "log-flood" => (0..100_000).for_each(|_| log(Level::Warn, &"flood ".repeat(10_000))),
+            "log-flood" => (0..1000).for_each(|_| log(Level::Warn, &"flood ".repeat(1000))),
             _ => {}
         }
         Ok(encoded)
@@ -124,6 +123,7 @@ impl Chat for Hostile {
 }
 
 /// Recurses until the stack is used up.
+#[allow(unconditional_recursion, reason = "that is what it is for")]
 fn deep(frame: &mut [u8; 64]) -> u64 {
     frame[0] = frame[0].wrapping_add(1);
     let mut next = *black_box(frame);
