@@ -3,7 +3,7 @@
 use crate::support::{Setup, Simulator, fixture_bytes, json, place};
 use serde_json::json;
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn plugins_are_told_with_everything_about_them() {
     let simulator = Simulator::start();
     let gateway = Setup::simulated(&simulator).start();
@@ -18,7 +18,7 @@ async fn plugins_are_told_with_everything_about_them() {
     assert!(plugin["interfaces"].as_array().unwrap().contains(&json!("models")));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn with_a_key_only_who_has_it_is_answered() {
     let gateway = Setup::bare().env("ADMIN_KEY", "the-key").start();
     assert_eq!(gateway.get("/admin/plugins").send().await.unwrap().status(), 401);
@@ -26,7 +26,7 @@ async fn with_a_key_only_who_has_it_is_answered() {
     assert_eq!(gateway.get("/admin/plugins").bearer_auth("the-key").send().await.unwrap().status(), 200);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_key_only_who_comes_straight_from_this_machine_is_answered() {
     let gateway = Setup::bare().start();
     assert_eq!(gateway.get("/admin/plugins").send().await.unwrap().status(), 200);
@@ -36,7 +36,7 @@ async fn without_a_key_only_who_comes_straight_from_this_machine_is_answered() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_plugin_is_rolled_back_and_reloaded() {
     let simulator = Simulator::start();
     let setup = Setup::bare().provider("openai", &simulator.base_url("openai"));
@@ -56,7 +56,7 @@ async fn a_plugin_is_rolled_back_and_reloaded() {
     assert!(gateway.plugin("openai").await.unwrap()["version"].as_str().unwrap().ends_with("+bbbb"));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn events_tell_the_past_and_what_comes() {
     let simulator = Simulator::start();
     let setup = Setup::simulated(&simulator);

@@ -3,7 +3,7 @@
 use crate::support::{Setup, Simulator, chat_body, header, json};
 use serde_json::{Value, json};
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn bad_input_is_refused_with_the_field_named_and_nothing_is_sent() {
     let simulator = Simulator::start();
     let gateway = Setup::simulated(&simulator).env("MAX_QUERY_CHARS", "1000").start();
@@ -37,7 +37,7 @@ async fn bad_input_is_refused_with_the_field_named_and_nothing_is_sent() {
     assert_eq!(simulator.count("openai", "requests").await, before);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn bodies_are_checked_before_they_are_read() {
     let simulator = Simulator::start();
     let gateway = Setup::simulated(&simulator).env("MAX_BODY_BYTES", "2000").start();
@@ -60,7 +60,7 @@ async fn bodies_are_checked_before_they_are_read() {
     assert_eq!(response.status().as_u16(), 413);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_bad_request_id_is_refused() {
     let gateway = Setup::bare().start();
     for bad in ["a b", "ä", &"x".repeat(129)] {
@@ -71,7 +71,7 @@ async fn a_bad_request_id_is_refused() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_there_says_so_in_the_dialect_of_its_place() {
     let gateway = Setup::bare().start();
     let response = gateway.get("/v1/nothing").send().await.unwrap();

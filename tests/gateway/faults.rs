@@ -3,7 +3,7 @@
 use crate::support::{Setup, Simulator, chat_body, header, json};
 use serde_json::json;
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn failures_keep_their_meaning_and_the_providers_words() {
     let simulator = Simulator::start();
     let gateway = Setup::simulated(&simulator).start();
@@ -19,8 +19,13 @@ async fn failures_keep_their_meaning_and_the_providers_words() {
             ("garbage", 502, "4"),
             ("truncate", 502, "4"),
         ] {
+            // Each has its own status for being overloaded.
+            let fault = if provider == "claude" { fault.replace("503", "529") } else { fault.to_owned() };
+            let fault = fault.as_str();
             simulator.script(provider, &[fault; 4]).await;
             let response = gateway.chat(chat_body(provider, "Hello", false)).await;
+            // Mistral's 403 is its guardrail's: the request is refused for what is in it.
+            let status = if provider == "mistral" && status == 403 { 400 } else { status };
             assert_eq!(response.status().as_u16(), status, "{provider} {fault}");
             assert_eq!(header(&response, "x-gateway-attempts").as_deref(), Some(attempts), "{provider} {fault}");
             assert_eq!(header(&response, "x-gateway-error-origin").as_deref(), Some("provider"), "{provider} {fault}");
@@ -31,7 +36,7 @@ async fn failures_keep_their_meaning_and_the_providers_words() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_rate_limit_is_waited_for_in_every_form_and_passed_on_when_too_long() {
     let simulator = Simulator::start();
     let gateway = Setup::simulated(&simulator).start();
@@ -46,7 +51,7 @@ async fn a_rate_limit_is_waited_for_in_every_form_and_passed_on_when_too_long() 
     assert_eq!(header(&response, "x-gateway-attempts").as_deref(), Some("1"), "longer than MAX_BACKOFF is not waited for");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_quota_that_is_used_up_is_not_retried_and_tells_the_client_so() {
     let simulator = Simulator::start();
     let gateway = Setup::simulated(&simulator).start();
@@ -56,7 +61,7 @@ async fn a_quota_that_is_used_up_is_not_retried_and_tells_the_client_so() {
     assert_eq!(json(response).await["error"]["code"], "insufficient_quota");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_upstream_that_is_not_there_or_silent_is_told_apart() {
     let setup = Setup::bare().provider("openai", "http://127.0.0.1:1/v1").env("MAX_RETRIES", "1");
     setup.copy_adapter("openai");

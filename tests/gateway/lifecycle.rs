@@ -48,7 +48,7 @@ fn a_dotenv_file_is_read_and_the_environment_counts_more() {
     setup.start();
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_signal_lets_streams_finish_and_ends_with_success() {
     let simulator = Simulator::paced(20);
     let mut gateway = Setup::simulated(&simulator).start();
@@ -69,7 +69,7 @@ async fn a_signal_lets_streams_finish_and_ends_with_success() {
     assert!(gateway.process.wait().success());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_does_not_finish_within_the_grace_is_cut_off() {
     let simulator = Simulator::start();
     let mut gateway = Setup::simulated(&simulator).env("SHUTDOWN_GRACE", "300").start();
@@ -80,7 +80,7 @@ async fn what_does_not_finish_within_the_grace_is_cut_off() {
     assert!(gateway.process.wait().success());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn slow_and_silent_clients_are_let_go() {
     let gateway = Setup::bare().env("HEADER_READ_TIMEOUT", "300").start();
     let address = gateway.url.trim_start_matches("http://").to_owned();
@@ -93,7 +93,7 @@ async fn slow_and_silent_clients_are_let_go() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn too_many_or_too_big_headers_are_refused() {
     let gateway = Setup::bare().start();
     let mut many = gateway.get("/healthz");
@@ -106,7 +106,7 @@ async fn too_many_or_too_big_headers_are_refused() {
     assert_eq!(gateway.get("/healthz").send().await.unwrap().status(), 200);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn connections_past_the_limit_wait_their_turn() {
     let gateway = Setup::bare().env("MAX_CONNECTIONS", "2").env("HEADER_READ_TIMEOUT", "500").start();
     let address = gateway.url.trim_start_matches("http://").to_owned();

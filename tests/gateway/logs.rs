@@ -3,7 +3,7 @@
 use crate::support::{Setup, Simulator, chat_body, header};
 use serde_json::json;
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_request_and_each_attempt_is_one_line_with_its_account() {
     let simulator = Simulator::start();
     let gateway = Setup::simulated(&simulator).start();
@@ -36,7 +36,7 @@ async fn a_request_and_each_attempt_is_one_line_with_its_account() {
     assert!(attempts[1]["backoff_ms"].as_f64().unwrap() > 0.0 && attempts[1]["error_type"].is_null());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refused_request_is_logged_too() {
     let gateway = Setup::bare().start();
     let response = gateway.query(json!({"query": ""})).await;
@@ -45,7 +45,7 @@ async fn a_refused_request_is_logged_too() {
     assert_eq!((&request["status"], &request["error_type"], &request["attempts"]), (&json!(400), &json!("invalid_request"), &json!(0)));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn neither_prompts_nor_keys_are_logged() {
     let simulator = Simulator::start();
     let gateway = Setup::simulated(&simulator).env("LOG_LEVEL", "trace").env("ADMIN_KEY", "secret-admin-key").start();
@@ -68,7 +68,7 @@ async fn neither_prompts_nor_keys_are_logged() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn prompts_are_logged_where_a_setting_asks_for_them() {
     let simulator = Simulator::start();
     let gateway = Setup::simulated(&simulator).env("LOG_PROMPTS", "true").start();
@@ -83,7 +83,7 @@ async fn prompts_are_logged_where_a_setting_asks_for_them() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_log_level_is_honoured() {
     let simulator = Simulator::start();
     let gateway = Setup::simulated(&simulator)

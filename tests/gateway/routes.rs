@@ -3,7 +3,7 @@
 use crate::support::{ADAPTERS, Setup, Simulator, Streamed, chat_body, header, json};
 use serde_json::{Value, json};
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn every_provider_answers_a_query_with_every_field() {
     let simulator = Simulator::start();
     let gateway = Setup::simulated(&simulator).start();
@@ -32,7 +32,7 @@ async fn every_provider_answers_a_query_with_every_field() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_chat_gives_the_same_whole_and_streamed() {
     let simulator = Simulator::start();
     let gateway = Setup::simulated(&simulator).start();
@@ -49,7 +49,7 @@ async fn a_chat_gives_the_same_whole_and_streamed() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn parameters_reach_every_provider() {
     let simulator = Simulator::start();
     let gateway = Setup::simulated(&simulator).start();
@@ -72,7 +72,7 @@ async fn parameters_reach_every_provider() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_provider_cannot_take_is_named() {
     let simulator = Simulator::start();
     let gateway = Setup::simulated(&simulator).start();
@@ -82,7 +82,7 @@ async fn what_a_provider_cannot_take_is_named() {
     assert_eq!((response.status().as_u16(), header(&response, "x-gateway-dropped-params").as_deref()), (200, Some("seed")));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn tools_make_the_round_trip() {
     let simulator = Simulator::start();
     let gateway = Setup::simulated(&simulator).start();
@@ -110,7 +110,7 @@ async fn tools_make_the_round_trip() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_parallel_query_answers_per_model_in_the_order_asked() {
     let simulator = Simulator::start();
     let gateway = Setup::simulated(&simulator).start();
@@ -127,7 +127,7 @@ async fn a_parallel_query_answers_per_model_in_the_order_asked() {
     assert_eq!(all["results"].as_array().unwrap().len(), 4, "without models every provider is asked");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_gateway_query_tells_its_attempts() {
     let simulator = Simulator::start();
     let gateway = Setup::simulated(&simulator).start();
@@ -142,7 +142,7 @@ async fn the_gateway_query_tells_its_attempts() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn models_are_named_in_every_way() {
     let simulator = Simulator::start();
     let file = "[aliases]\nfast = \"mistral/mistral-small-2603\"\n";
@@ -164,7 +164,7 @@ async fn models_are_named_in_every_way() {
     assert!(ids.contains(&"openai/gpt-5.4") && ids.iter().any(|id| id.starts_with("gemini/")), "{ids:?}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_model_the_task_chooses_and_another_provider_steps_in() {
     let simulator = Simulator::start();
     let gateway = Setup::simulated(&simulator).env("MAX_RETRIES", "0").start();
@@ -179,7 +179,7 @@ async fn without_a_model_the_task_chooses_and_another_provider_steps_in() {
     assert_ne!(answer["model"], "openai");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn demo_mode_answers_without_keys_and_says_so() {
     let setup = Setup::bare().argument("--demo");
     setup.copy_adapter("openai");
@@ -191,7 +191,7 @@ async fn demo_mode_answers_without_keys_and_says_so() {
     assert_eq!(status["providers"]["claude"]["available"], json!(false), "its plugin is not there");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_provider_without_a_key_is_unavailable_and_says_what_to_set() {
     let setup = Setup::bare();
     setup.copy_adapter("openai");
@@ -204,7 +204,7 @@ async fn a_provider_without_a_key_is_unavailable_and_says_what_to_set() {
     assert_eq!(gateway.get("/readyz").send().await.unwrap().status(), 503);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn health_and_the_page_answer() {
     let simulator = Simulator::start();
     let gateway = Setup::simulated(&simulator).start();
@@ -219,7 +219,7 @@ async fn health_and_the_page_answer() {
     assert_eq!(gateway.get(script).send().await.unwrap().status(), 200);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_callers_request_id_comes_back() {
     let simulator = Simulator::start();
     let gateway = Setup::simulated(&simulator).start();

@@ -2,7 +2,7 @@
 
 use crate::support::{ADAPTERS, Setup, Simulator, Streamed, chat_body, header};
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stream_is_the_same_however_its_bytes_are_cut() {
     let simulator = Simulator::start();
     let gateway = Setup::simulated(&simulator).start();
@@ -21,7 +21,7 @@ async fn a_stream_is_the_same_however_its_bytes_are_cut() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_is_cut_ends_in_an_error_and_never_as_done() {
     let simulator = Simulator::start();
     let gateway = Setup::simulated(&simulator).env("IDLE_TIMEOUT", "300").start();
@@ -39,7 +39,7 @@ async fn a_stream_that_is_cut_ends_in_an_error_and_never_as_done() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_fails_before_it_begins_is_tried_again() {
     let simulator = Simulator::start();
     let gateway = Setup::simulated(&simulator).start();
@@ -51,7 +51,7 @@ async fn a_stream_that_fails_before_it_begins_is_tried_again() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_leaves_takes_its_upstream_request_along() {
     let simulator = Simulator::paced(20);
     let gateway = Setup::simulated(&simulator).start();
