@@ -96,7 +96,7 @@ impl Bench<'_> {
             let found = Arc::clone(&found);
             move |active: &plugin::Active| *found.lock().unwrap_or_else(PoisonError::into_inner) = active.get(ADAPTER).cloned()
         };
-        let registry = Arc::new(Registry::new(host, self.plugins, |_| true, publish)?);
+        let registry = Arc::new(Registry::new(host, self.plugins, publish)?);
         let watcher = plugin::watch(registry, stop).await;
         let version = found.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Ok((version.with_context(|| format!("{} holds no adapter `{ADAPTER}` that loads", self.plugins.display()))?, watcher))

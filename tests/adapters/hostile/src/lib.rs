@@ -18,7 +18,9 @@ fn switch() -> String {
     String::from_utf8_lossy(&black_box(&SWITCH)[7..23]).trim_end_matches('_').to_owned()
 }
 
-struct Hostile;
+/// The adapter.
+#[derive(Debug)]
+pub struct Hostile;
 
 impl Manifest for Hostile {
     fn describe() -> ProviderInfo {
@@ -150,7 +152,8 @@ fn answer(text: String) -> ChatResponse {
     }
 }
 
-struct Decoder {
+/// Its reader of streams.
+pub struct Decoder {
     context: String,
     begun: Cell<bool>,
 }

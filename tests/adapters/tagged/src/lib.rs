@@ -15,7 +15,9 @@ fn tag() -> String {
     String::from_utf8_lossy(&black_box(&TAG)[7..11]).into_owned()
 }
 
-struct Tagged;
+/// The adapter.
+#[derive(Debug)]
+pub struct Tagged;
 
 impl Manifest for Tagged {
     fn describe() -> ProviderInfo {
@@ -43,7 +45,8 @@ impl Chat for Tagged {
     }
 }
 
-struct Decoder(<OpenAi as Chat>::Decoder);
+/// Its reader of streams.
+pub struct Decoder(<OpenAi as Chat>::Decoder);
 
 impl GuestDecoder for Decoder {
     fn new(context: String, headers: Vec<Header>) -> Self {
