@@ -20,6 +20,6 @@ pub use bindings::llm_gateway::provider::types::*;
 
 /// The generated interface to a component. Only `plugin` uses it.
 pub(crate) mod guest {
+    pub(crate) use super::bindings::Adapter;
     pub(crate) use super::bindings::llm_gateway::provider::{diagnostics, types};
-    pub(crate) use super::bindings::{Adapter, AdapterPre};
 }

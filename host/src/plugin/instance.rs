@@ -5,9 +5,10 @@
 //!
 //! Clocks stand still and random numbers repeat: an adapter's functions are pure, whatever its toolchain links in.
 
+use super::exports::{Decode, Describe, Encode, Exports, Finish, NewDecoder, Push};
 use super::lane::{BoxFuture, Lane};
 use super::{CallError, Fault, Limits};
-use crate::contract::guest::{Adapter, AdapterPre, diagnostics, types};
+use crate::contract::guest::{Adapter, diagnostics, types};
 use crate::contract::{ChatEvent, ChatRequest, ChatResponse, Failure, Frame, Header, HttpRequest, HttpResponse, ProviderInfo};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::Semaphore;
-use wasmtime::component::{ResourceAny, ResourceTable};
+use wasmtime::component::{InstancePre, ResourceAny, ResourceTable};
 use wasmtime::{Engine, ResourceLimiter, Store, Trap, UpdateDeadline};
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView};
 
@@ -147,7 +148,7 @@ fn wasi() -> WasiCtx {
 /// A plugin's instance that has not been called yet.
 pub(crate) struct Instance {
     store: Store<Guest>,
-    adapter: Adapter,
+    component: wasmtime::component::Instance,
     shared: Shared,
 }
 
@@ -159,6 +160,7 @@ pub(crate) struct Shared {
     pub(super) limits: Limits,
     pub(super) plugin: Arc<str>,
     pub(super) memory: Arc<MemoryBudget>,
+    pub(super) exports: Arc<Exports>,
     /// Calls of this version that are in the slow lane.
     pub(super) slow: Arc<Semaphore>,
 }
@@ -166,7 +168,7 @@ pub(crate) struct Shared {
 impl Instance {
     /// # Errors
     /// When the pool of memories is used up, or the component's start traps.
-    pub(super) async fn new(shared: Shared, pre: AdapterPre<Guest>) -> Result<Self, Fault> {
+    pub(super) async fn new(shared: Shared, pre: InstancePre<Guest>) -> Result<Self, Fault> {
         let guest = Guest {
             wasi: wasi(),
             resources: resources(),
@@ -193,48 +195,68 @@ impl Instance {
         let (wall, slow) = (shared.limits.call_wall(), Arc::clone(&shared.slow));
         lane.run(wall, slow, async move {
             match pre.instantiate_async(&mut store).await {
-                Ok(adapter) => Ok(Self { store, adapter, shared }),
+                Ok(component) => Ok(Self { store, component, shared }),
                 Err(error) => Err(fault(&error, &shared.limits)),
             }
         })
         .await?
     }
 
+    /// Whether every function has the contract's types.
+    pub(super) fn check_types(&mut self) -> wasmtime::Result<()> {
+        Adapter::new(&mut self.store, &self.component).map(drop)
+    }
+
     /// `manifest.describe`.
     pub(super) async fn describe(self) -> Result<ProviderInfo, Fault> {
-        self.call(|it| Box::pin(it.adapter.llm_gateway_provider_manifest().call_describe(&mut it.store))).await.1
+        let call = self.call(|it| {
+            Box::pin(async move {
+                let describe: Describe = it.component.get_typed_func(&mut it.store, &it.shared.exports.describe)?;
+                Ok(describe.call_async(&mut it.store, ()).await?.0)
+            })
+        });
+        call.await.1
     }
 
     /// `chat.encode`. The used instance comes back to be thrown away off the request path.
     pub(super) async fn encode(self, request: Arc<ChatRequest>) -> (Option<Self>, Result<HttpRequest, CallError>) {
-        let (used, result) = self
-            .call(|it| Box::pin(async move { it.adapter.llm_gateway_provider_chat().call_encode(&mut it.store, &request).await }))
-            .await;
+        let call = self.call(|it| {
+            Box::pin(async move {
+                let encode: Encode<'_> = it.component.get_typed_func(&mut it.store, &it.shared.exports.encode)?;
+                Ok(encode.call_async(&mut it.store, (&request,)).await?.0)
+            })
+        });
+        let (used, result) = call.await;
         (used, flatten(result))
     }
 
     /// `chat.decode`.
     pub(super) async fn decode(self, response: HttpResponse, context: String) -> (Option<Self>, Result<ChatResponse, CallError>) {
-        let (used, result) = self
-            .call(|it| {
-                Box::pin(async move { it.adapter.llm_gateway_provider_chat().call_decode(&mut it.store, &response, &context).await })
+        let call = self.call(|it| {
+            Box::pin(async move {
+                let decode: Decode<'_> = it.component.get_typed_func(&mut it.store, &it.shared.exports.decode)?;
+                Ok(decode.call_async(&mut it.store, (&response, &context)).await?.0)
             })
-            .await;
+        });
+        let (used, result) = call.await;
         (used, flatten(result))
     }
 
     /// Constructs the decoder of one stream; the instance lives as long as it does.
     pub(super) async fn decoder(self, context: String, headers: Vec<Header>) -> Result<Decoder, Fault> {
-        let (instance, result) = self
-            .call(|it| {
-                Box::pin(async move {
-                    it.adapter.llm_gateway_provider_chat().decoder().call_constructor(&mut it.store, &context, &headers).await
-                })
+        let call = self.call(|it| {
+            Box::pin(async move {
+                let exports = Arc::clone(&it.shared.exports);
+                let new: NewDecoder<'_> = it.component.get_typed_func(&mut it.store, &exports.new_decoder)?;
+                let push = it.component.get_typed_func(&mut it.store, &exports.push)?;
+                let finish = it.component.get_typed_func(&mut it.store, &exports.finish)?;
+                let (handle,) = new.call_async(&mut it.store, (&context, &headers)).await?;
+                Ok((handle, push, finish))
             })
-            .await;
-        match (instance, result) {
+        });
+        match call.await {
             (_, Err(fault)) => Err(fault),
-            (Some(instance), Ok(handle)) => Ok(Decoder { instance: Some(instance), handle }),
+            (Some(instance), Ok((handle, push, finish))) => Ok(Decoder { instance: Some(instance), handle, push, finish }),
             (None, Ok(_)) => Err(Fault::lost_instance()),
         }
     }
@@ -265,25 +287,28 @@ impl Instance {
 pub struct Decoder {
     instance: Option<Instance>,
     handle: ResourceAny,
+    push: Push<'static>,
+    finish: Finish,
 }
 
 impl Decoder {
     /// `decoder.push`.
     pub async fn push(&mut self, frames: Vec<Frame>) -> Result<Vec<ChatEvent>, Fault> {
-        let handle = self.handle;
+        let (push, handle) = (self.push, self.handle);
+        // The function's type names the lifetime of what it is given.
         self.step(move |it| {
-            Box::pin(async move { it.adapter.llm_gateway_provider_chat().decoder().call_push(&mut it.store, handle, &frames).await })
+            Box::pin(async move {
+                let push: Push<'_> = push;
+                Ok(push.call_async(&mut it.store, (handle, &frames)).await?.0)
+            })
         })
         .await
     }
 
     /// `decoder.finish`.
     pub async fn finish(&mut self) -> Result<Vec<ChatEvent>, Fault> {
-        let handle = self.handle;
-        self.step(move |it| {
-            Box::pin(async move { it.adapter.llm_gateway_provider_chat().decoder().call_finish(&mut it.store, handle).await })
-        })
-        .await
+        let (finish, handle) = (self.finish, self.handle);
+        self.step(move |it| Box::pin(async move { Ok(finish.call_async(&mut it.store, (handle,)).await?.0) })).await
     }
 
     async fn step<F>(&mut self, call: F) -> Result<Vec<ChatEvent>, Fault>

@@ -6,13 +6,14 @@
 //! - `engine`: wasmtime's settings, the epoch's ticker        - `compile`: child process and cache on disk
 //! - `instance`: one instance and its limits                  - `lane`: which thread a long call runs on
 //! - `pool`: instances made ahead                             - `validate`: what a file must be before it takes traffic
-//! - `registry`, `watch`: the folder                          - `events`: what happened, for the admin API
+//! - `exports`: where a component's functions are          - `registry`, `watch`: the folder                          - `events`: what happened, for the admin API
 //!
 //! Only this module knows wasmtime. Not here: HTTP, credentials, which provider uses which plugin (`provider`).
 
 mod compile;
 mod engine;
 mod events;
+mod exports;
 mod instance;
 mod lane;
 mod pool;

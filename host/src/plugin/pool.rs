@@ -1,73 +1,78 @@
 //! Instances of one version, made ahead of the requests that will use them, and thrown away after them.
 //!
-//! A request takes a ready instance and hands the used one back; making the next and dropping the used one happen in the pool's own task.
-//! No instance is used twice. When the pool is empty (a burst), the request makes its own and pays the microseconds.
+//! A request takes a ready instance and hands the used one back; making the next ones and dropping the used ones happen in the pool's own task. It is woken
+//! for several at a time, because waking it costs a request more than a queue's worth of waiting costs memory. No instance is used twice. When the pool is empty
+//! (a burst), the request makes its own.
 
 use super::Fault;
 use super::instance::{Guest, Instance, Shared};
-use crate::contract::guest::AdapterPre;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::mpsc;
+use tokio::sync::Notify;
+use tokio_util::task::AbortOnDropHandle;
+use wasmtime::component::InstancePre;
 
 /// Ready instances per version. Each holds some hundred KiB.
 const READY: usize = 16;
-/// Used instances that wait to be dropped. Full: the request drops its own.
-const RETIRED: usize = 256;
+/// With fewer than this the pool is filled up.
+const LOW: usize = 8;
+/// Used instances after which the pool's task is woken to drop them.
+const USED: usize = 8;
+/// Used instances that wait at most. With more, requests drop their own.
+const MAX_USED: usize = 256;
 
 pub(super) struct Pool {
-    pre: AdapterPre<Guest>,
+    pre: InstancePre<Guest>,
     shared: Shared,
-    ready: Arc<Ready>,
-    retire: mpsc::Sender<Option<Instance>>,
+    stock: Arc<Stock>,
+    _task: AbortOnDropHandle<()>,
 }
 
-/// The instances that are ready, and how many there should be: none of a version that is no longer asked.
+/// What is ready, and what is used.
 #[derive(Default)]
-struct Ready {
-    instances: Mutex<Vec<Instance>>,
-    wanted: AtomicUsize,
+struct Stock {
+    instances: Mutex<Instances>,
+    due: Notify,
 }
 
-impl Ready {
-    fn pop(&self) -> Option<Instance> {
-        self.instances.lock().unwrap_or_else(PoisonError::into_inner).pop()
-    }
+#[derive(Default)]
+struct Instances {
+    ready: Vec<Instance>,
+    used: Vec<Instance>,
+    /// How many should be ready: none of a version that is no longer asked.
+    wanted: usize,
+}
 
-    fn push(&self, instance: Instance) {
-        self.instances.lock().unwrap_or_else(PoisonError::into_inner).push(instance);
-    }
-
-    fn lacks(&self) -> bool {
-        self.instances.lock().unwrap_or_else(PoisonError::into_inner).len() < self.wanted.load(Ordering::Relaxed)
+impl Stock {
+    fn with<T>(&self, change: impl FnOnce(&mut Instances) -> T) -> T {
+        change(&mut self.instances.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl Pool {
     /// A pool with no instance in it yet. Its task ends when the pool is dropped.
-    pub(super) fn new(pre: AdapterPre<Guest>, shared: Shared) -> Self {
-        let ready = Arc::new(Ready::default());
-        let (retire, retired) = mpsc::channel(RETIRED);
-        tokio::spawn(refill(pre.clone(), shared.clone(), Arc::clone(&ready), retired));
-        Self { pre, shared, ready, retire }
+    pub(super) fn new(pre: InstancePre<Guest>, shared: Shared) -> Self {
+        let stock = Arc::new(Stock::default());
+        let task = tokio::spawn(keep_stocked(pre.clone(), shared.clone(), Arc::clone(&stock)));
+        Self { pre, shared, stock, _task: AbortOnDropHandle::new(task) }
     }
 
     /// Fills the pool, off the request path.
     pub(super) fn warm(&self) {
-        self.ready.wanted.store(READY, Ordering::Relaxed);
-        let _ = self.retire.try_send(None);
+        self.stock.with(|instances| instances.wanted = READY);
+        self.stock.due.notify_one();
     }
 
     /// Drops the ready instances of a version that is no longer asked.
     pub(super) fn cool(&self) {
-        self.ready.wanted.store(0, Ordering::Relaxed);
-        while let Some(instance) = self.ready.pop() {
-            drop(instance);
-        }
+        let dropped = self.stock.with(|instances| {
+            instances.wanted = 0;
+            (std::mem::take(&mut instances.ready), std::mem::take(&mut instances.used))
+        });
+        drop(dropped);
     }
 
     pub(super) async fn take(&self) -> Result<Instance, Fault> {
-        match self.ready.pop() {
+        match self.stock.with(|instances| instances.ready.pop()) {
             Some(instance) => Ok(instance),
             None => Instance::new(self.shared.clone(), self.pre.clone()).await,
         }
@@ -75,20 +80,30 @@ impl Pool {
 
     /// Says that an instance was used, and hands it over to be dropped if it is still there.
     pub(super) fn retire(&self, used: Option<Instance>) {
-        let _ = self.retire.try_send(used);
+        let (too_many, due) = self.stock.with(|instances| {
+            let too_many = match used {
+                Some(used) if instances.used.len() < MAX_USED => {
+                    instances.used.push(used);
+                    None
+                }
+                other => other,
+            };
+            (too_many, instances.used.len() >= USED || instances.ready.len() < LOW.min(instances.wanted))
+        });
+        drop(too_many);
+        if due {
+            self.stock.due.notify_one();
+        }
     }
 }
 
-async fn refill(pre: AdapterPre<Guest>, shared: Shared, ready: Arc<Ready>, mut retired: mpsc::Receiver<Option<Instance>>) {
-    while let Some(used) = retired.recv().await {
-        drop(used);
-        // Whoever is behind in the queue is served by the same filling.
-        while let Ok(used) = retired.try_recv() {
-            drop(used);
-        }
-        while ready.lacks() {
+async fn keep_stocked(pre: InstancePre<Guest>, shared: Shared, stock: Arc<Stock>) {
+    loop {
+        stock.due.notified().await;
+        drop(stock.with(|instances| std::mem::take(&mut instances.used)));
+        while stock.with(|instances| instances.ready.len() < instances.wanted) {
             match Instance::new(shared.clone(), pre.clone()).await {
-                Ok(instance) => ready.push(instance),
+                Ok(instance) => stock.with(|instances| instances.ready.push(instance)),
                 // The request that needs one will meet the same fault and report it.
                 Err(_) => break,
             }

@@ -4,17 +4,17 @@
 //! A pure function of the bytes, as far as a stranger's code can be. Whether its id is free is the registry's to say.
 
 use super::compile::CompileError;
+use super::exports::Exports;
 use super::instance::{Guest, Instance, Shared};
 use super::version::{Found, Version};
 use super::{CallError, Fault, Host};
-use crate::contract::guest::AdapterPre;
 use crate::contract::{ChatRequest, HttpResponse, Message, Part, PartBody, ProviderInfo, Role};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::Semaphore;
 use wasmtime::Engine;
-use wasmtime::component::Component;
+use wasmtime::component::{Component, InstancePre};
 
 const CONTRACT: &str = "llm-gateway:provider/";
 /// The version of the contract that this host was built with. It runs every adapter of the same major version.
@@ -82,7 +82,9 @@ pub(super) async fn validate(host: &Host, wasm: &[u8]) -> Result<Version, Reject
     check_imports(engine, &component)?;
     let (contract_version, interfaces) = check_exports(engine, &component)?;
     let misfit = |error: wasmtime::Error| Rejection::Misfit(error.root_cause().to_string());
-    let pre = host.runtime.linker.instantiate_pre(&component).and_then(AdapterPre::new).map_err(misfit)?;
+    let pre = host.runtime.linker.instantiate_pre(&component).map_err(misfit)?;
+    let exports =
+        Exports::find(&component, CONTRACT, &contract_version).ok_or_else(|| Rejection::Misfit("a function of it is missing".into()))?;
     let compile_time = started.elapsed();
     let shared = Shared {
         engine: engine.clone(),
@@ -90,6 +92,7 @@ pub(super) async fn validate(host: &Host, wasm: &[u8]) -> Result<Version, Reject
         limits: host.limits,
         plugin: Arc::from(&sha256[..12]),
         memory: Arc::clone(&host.memory),
+        exports: Arc::new(exports),
         slow: Arc::new(Semaphore::new(SLOW_CALLS)),
     };
     let info = describe(&shared, &pre).await?;
@@ -153,8 +156,9 @@ fn check_contract_version(version: &str) -> Result<(), Rejection> {
     }
 }
 
-async fn describe(shared: &Shared, pre: &AdapterPre<Guest>) -> Result<ProviderInfo, Rejection> {
-    let instance = Instance::new(shared.clone(), pre.clone()).await.map_err(Rejection::Describe)?;
+async fn describe(shared: &Shared, pre: &InstancePre<Guest>) -> Result<ProviderInfo, Rejection> {
+    let mut instance = Instance::new(shared.clone(), pre.clone()).await.map_err(Rejection::Describe)?;
+    instance.check_types().map_err(|error| Rejection::Misfit(error.root_cause().to_string()))?;
     let info = instance.describe().await.map_err(Rejection::Describe)?;
     check_description(&info)?;
     Ok(info)

@@ -3,12 +3,12 @@
 use super::instance::{Decoder, Guest, Shared};
 use super::pool::Pool;
 use super::{CallError, Fault};
-use crate::contract::guest::AdapterPre;
 use crate::contract::{ChatRequest, ChatResponse, Header, HttpRequest, HttpResponse, ProviderInfo};
 use jiff::Timestamp;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use wasmtime::component::InstancePre;
 
 /// A validated adapter that can take requests.
 pub struct Version {
@@ -39,7 +39,7 @@ pub(super) struct Found {
 }
 
 impl Version {
-    pub(super) fn new(found: Found, pre: AdapterPre<Guest>, shared: Shared) -> Self {
+    pub(super) fn new(found: Found, pre: InstancePre<Guest>, shared: Shared) -> Self {
         Self {
             info: found.info,
             sha256: found.sha256,

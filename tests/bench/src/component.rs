@@ -74,16 +74,18 @@ impl Bench<'_> {
     pub async fn measure(&self) -> anyhow::Result<Costs> {
         let stop = CancellationToken::new();
         let (version, watcher) = self.load(stop.clone()).await?;
-        let component = paced(&version, self.duration).await?;
-        let request_cpu_us = unpaced(&version, self.duration).await?;
+        // On a worker's thread, as the gateway's requests are: from elsewhere each wake-up of the pool's task would cost more.
+        let component = tokio::spawn(paced(Arc::clone(&version), self.duration)).await??;
+        let request_cpu_us = tokio::spawn(unpaced(Arc::clone(&version), self.duration)).await??;
         let native = native(self.duration)?;
+        let push = push::measure(version, self.duration).await?;
         stop.cancel();
         watcher.await?;
         Ok(Costs {
             encode: Cost::of(&component.encode, &native.encode),
             decode: Cost::of(&component.decode, &native.decode),
             request: Cost::of(&component.request(), &native.request()),
-            push: push::measure(&self.adapter_file(&version)?, self.duration).await?,
+            push,
             request_cpu_us,
         })
     }
@@ -100,17 +102,6 @@ impl Bench<'_> {
         let watcher = plugin::watch(registry, stop).await;
         let version = found.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Ok((version.with_context(|| format!("{} holds no adapter `{ADAPTER}` that loads", self.plugins.display()))?, watcher))
-    }
-
-    /// Which of the files it was.
-    fn adapter_file(&self, version: &Version) -> anyhow::Result<Vec<u8>> {
-        for entry in std::fs::read_dir(self.plugins)? {
-            let path = entry?.path();
-            if path.file_stem().is_some_and(|stem| stem == ADAPTER) && path.extension().is_some_and(|extension| extension == "wasm") {
-                return Ok(std::fs::read(path)?);
-            }
-        }
-        Err(anyhow!("{ADAPTER}.wasm (version {}) is gone from {}", version.info.version, self.plugins.display()))
     }
 }
 
@@ -136,8 +127,8 @@ pub(crate) fn microseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e6
 }
 
-async fn paced(version: &Version, duration: Duration) -> anyhow::Result<Times> {
-    let request = Arc::new(component_request());
+async fn paced(version: Arc<Version>, duration: Duration) -> anyhow::Result<Times> {
+    let (request, answer) = (Arc::new(component_request()), exchange::whole_answer());
     let mut times = Times::default();
     let end = Instant::now() + duration;
     while Instant::now() < end {
@@ -145,7 +136,7 @@ async fn paced(version: &Version, duration: Duration) -> anyhow::Result<Times> {
         let encoded = version.encode(Arc::clone(&request)).await.map_err(explain)?;
         let encode = began.elapsed();
         pause().await;
-        let response = component_response();
+        let response = component_response(&answer);
         let began = Instant::now();
         black_box(version.decode(response, encoded.context).await.map_err(explain)?);
         times.push(encode, began.elapsed());
@@ -162,21 +153,22 @@ async fn pause() {
     }
 }
 
-async fn unpaced(version: &Version, duration: Duration) -> anyhow::Result<f64> {
+async fn unpaced(version: Arc<Version>, duration: Duration) -> anyhow::Result<f64> {
     let this = std::process::id();
-    let request = Arc::new(component_request());
+    let (request, answer) = (Arc::new(component_request()), exchange::whole_answer());
     let before = process::cpu_time(this)?;
     let end = Instant::now() + duration;
     let mut requests = 0.0;
     while Instant::now() < end {
         let encoded = version.encode(Arc::clone(&request)).await.map_err(explain)?;
-        black_box(version.decode(component_response(), encoded.context).await.map_err(explain)?);
+        black_box(version.decode(component_response(&answer), encoded.context).await.map_err(explain)?);
         requests += 1.0;
     }
     Ok(microseconds(process::cpu_time(this)?.saturating_sub(before)) / requests)
 }
 
 fn native(duration: Duration) -> anyhow::Result<Times> {
+    let answer = exchange::whole_answer();
     let mut times = Times::default();
     let end = Instant::now() + duration;
     while Instant::now() < end {
@@ -184,7 +176,7 @@ fn native(duration: Duration) -> anyhow::Result<Times> {
         let began = Instant::now();
         let encoded = OpenAi::encode(request).map_err(|failure| anyhow!("encode: {}", failure.message))?;
         let encode = began.elapsed();
-        let response = harness::response(200, &[("content-type", "application/json")], &exchange::whole_answer());
+        let response = harness::response(200, &[("content-type", "application/json")], &answer);
         let began = Instant::now();
         black_box(OpenAi::decode(response, encoded.context).map_err(|failure| anyhow!("decode: {}", failure.message))?);
         times.push(encode, began.elapsed());
@@ -203,11 +195,11 @@ fn component_request() -> contract::ChatRequest {
     contract::ChatRequest { max_output: Some(200), ..chat_request(UPSTREAM_MODEL.to_owned(), messages) }
 }
 
-fn component_response() -> contract::HttpResponse {
+fn component_response(answer: &str) -> contract::HttpResponse {
     contract::HttpResponse {
         status: 200,
         headers: vec![("content-type".to_owned(), "application/json".to_owned())],
-        body: exchange::whole_answer().into_bytes(),
+        body: answer.as_bytes().to_vec(),
     }
 }
 

@@ -36,7 +36,7 @@ impl Schedule {
         Self {
             quick: false,
             connections: 64,
-            rounds: 5,
+            rounds: 4,
             round: Duration::from_millis(1500),
             whole_pace: Pace { per_second: 200, duration: Duration::from_secs(3) },
             stream_pace: Pace { per_second: 50, duration: Duration::from_millis(2500) },

@@ -1,0 +1,43 @@
+//! Where a component's functions are, found once per version.
+//!
+//! The generated bindings look up and type-check all functions for every instance, which costs more than the rest of making one. An instance is made
+//! for one call, so it looks up one function; that all of them fit is checked when the version is validated.
+
+use crate::contract::{ChatEvent, ChatRequest, ChatResponse, Failure, Frame, Header, HttpRequest, HttpResponse, ProviderInfo};
+use wasmtime::component::{Component, ComponentExportIndex, ResourceAny, TypedFunc};
+
+/// The contract's functions, by what they take and give.
+pub(super) type Describe = TypedFunc<(), (ProviderInfo,)>;
+pub(super) type Encode<'a> = TypedFunc<(&'a ChatRequest,), (Result<HttpRequest, Failure>,)>;
+pub(super) type Decode<'a> = TypedFunc<(&'a HttpResponse, &'a str), (Result<ChatResponse, Failure>,)>;
+pub(super) type NewDecoder<'a> = TypedFunc<(&'a str, &'a [Header]), (ResourceAny,)>;
+pub(super) type Push<'a> = TypedFunc<(ResourceAny, &'a [Frame]), (Vec<ChatEvent>,)>;
+pub(super) type Finish = TypedFunc<(ResourceAny,), (Vec<ChatEvent>,)>;
+
+/// Places of the contract's functions in one component.
+#[derive(Debug, Clone)]
+pub(super) struct Exports {
+    pub(super) describe: ComponentExportIndex,
+    pub(super) encode: ComponentExportIndex,
+    pub(super) decode: ComponentExportIndex,
+    pub(super) new_decoder: ComponentExportIndex,
+    pub(super) push: ComponentExportIndex,
+    pub(super) finish: ComponentExportIndex,
+}
+
+impl Exports {
+    /// Absent: one of them is not there. `contract` is what an interface's name begins with, `version` what follows the `@`.
+    pub(super) fn find(component: &Component, contract: &str, version: &str) -> Option<Self> {
+        let interface = |name: &str| component.get_export_index(None, &*format!("{contract}{name}@{version}"));
+        let (manifest, chat) = (interface("manifest")?, interface("chat")?);
+        let of_chat = |name: &str| component.get_export_index(Some(&chat), name);
+        Some(Self {
+            describe: component.get_export_index(Some(&manifest), "describe")?,
+            encode: of_chat("encode")?,
+            decode: of_chat("decode")?,
+            new_decoder: of_chat("[constructor]decoder")?,
+            push: of_chat("[method]decoder.push")?,
+            finish: of_chat("[method]decoder.finish")?,
+        })
+    }
+}
