@@ -4,33 +4,58 @@ use super::BadRequest;
 use crate::config::RequestLimits;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode, header};
-use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
 use std::time::Duration;
 
 /// Parsing more takes a millisecond or more.
 const BIG_BYTES: usize = 256 << 10;
+/// For what a refused client still sends.
+const LINGER: Duration = Duration::from_millis(500);
 
 /// # Errors
 /// 415 for another content type, 413 for a body over the limit, 408 for one that takes too long, 400 for one that broke off.
 pub async fn read_json(request: Request<Body>, limits: &RequestLimits) -> Result<Bytes, BadRequest> {
-    let max_bytes = limits.body_bytes;
     check_content_type(request.headers())?;
-    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > max_bytes as u64) {
-        return Err(too_large(max_bytes));
+    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    let mut body = request.into_body();
+    let read = async {
+        match announced {
+            Some(length) if length > limits.body_bytes => Err(too_large(limits.body_bytes)),
+            _ => collect(&mut body, announced.unwrap_or(0), limits.body_bytes).await,
+        }
+    };
+    let read = tokio::time::timeout(limits.body_read_timeout, read).await.unwrap_or_else(|_| Err(too_slow(limits.body_read_timeout)));
+    if read.is_err() {
+        discard(body).await;
     }
-    let whole = Limited::new(request.into_body(), max_bytes).collect();
-    let Ok(read) = tokio::time::timeout(limits.body_read_timeout, whole).await else { return Err(too_slow(limits.body_read_timeout)) };
-    match read {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large(max_bytes)),
-        Err(_) => Err(BadRequest {
-            status: StatusCode::BAD_REQUEST,
-            code: "invalid_request",
-            param: None,
-            message: "the body broke off before it was complete".to_owned(),
-        }),
+    read
+}
+
+async fn collect(body: &mut Body, expected: usize, max_bytes: usize) -> Result<Bytes, BadRequest> {
+    let mut whole = BytesMut::with_capacity(expected.min(BIG_BYTES));
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| broke_off())?.into_data() else { continue };
+        if whole.len() + data.len() > max_bytes {
+            return Err(too_large(max_bytes));
+        }
+        whole.extend_from_slice(&data);
+    }
+    Ok(whole.freeze())
+}
+
+/// Reads on for a moment: a client that is still sending when the connection closes may never see the answer.
+async fn discard(mut body: Body) {
+    let rest = async { while let Some(Ok(_)) = body.frame().await {} };
+    let _ = tokio::time::timeout(LINGER, rest).await;
+}
+
+fn broke_off() -> BadRequest {
+    BadRequest {
+        status: StatusCode::BAD_REQUEST,
+        code: "invalid_request",
+        param: None,
+        message: "the body broke off before it was complete".to_owned(),
     }
 }
 

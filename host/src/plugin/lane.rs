@@ -41,8 +41,9 @@ impl Lane {
         if let Poll::Ready(value) = std::future::poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await {
             return Ok(value);
         }
-        // A plugin that loops on every request must not fill the lane with its own calls.
-        let _permit = slow_calls.try_acquire_owned().map_err(|_| Fault::TooManySlow)?;
+        // A plugin that loops on every request fills its own few places, not the lane. An honest call that was only held up by a busy machine soon gets
+        // one.
+        let Ok(Ok(_permit)) = tokio::time::timeout(wall, slow_calls.acquire_owned()).await else { return Err(Fault::TooManySlow) };
         let Some(slow) = &self.slow else { return Err(Fault::lost_instance()) };
         let rest = AbortOnDropHandle::new(slow.spawn(tokio::time::timeout(wall, call)));
         match rest.await {

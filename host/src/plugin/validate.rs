@@ -23,7 +23,7 @@ const CONTRACT_MAJOR: &str = "1";
 const WASI: [&str; 5] = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/"];
 const NETWORK: [&str; 2] = ["wasi:sockets/", "wasi:http/"];
 
-/// Calls of one version that may take long at the same time; further ones fail at once.
+/// Calls of one version that are in the slow lane at the same time; further ones wait for a place.
 const SLOW_CALLS: usize = 8;
 
 /// Far above what any provider has.
