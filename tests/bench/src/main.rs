@@ -8,7 +8,8 @@
 //! - the gateway's memory: idle, with open streams, after the load.
 //!
 //! Callers, upstream, proxy and gateway share one machine, and so its cores. The absolute numbers are those of this machine; what carries over is how
-//! the rows of one run compare. Processor time per request is the steadiest of them: it does not depend on how many cores the others leave.
+//! the rows of one run compare. Processor time per request is the steadiest of them: it does not depend on how many cores the others leave. Where the
+//! slowest and the fastest round of a row lie far apart, something else was busy: run it again.
 //!
 //! The run fails if any answer is wrong or missing, and never for being slow. `--quick` does everything once and briefly.
 //!

@@ -131,10 +131,10 @@ impl Display for Report {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(f, "LLM gateway benchmark: {}, {} cores shared by all, {:.0} s", self.gateway, self.cores, self.duration_s)?;
         let title = format!("Whole answers, {} connections", self.connections);
-        throughput(f, &title, ["requests/s", "of proxy", "CPU µs each"], &self.whole)?;
+        throughput(f, &title, "requests/s", &self.whole)?;
         latency(f, &format!("Whole answers at {}/s, µs", self.latency.per_second), &self.latency.targets)?;
         let title = format!("Streams of {CHUNKS} chunks, {} at a time", self.connections);
-        throughput(f, &title, ["chunks/s", "of proxy", "CPU µs each"], &self.streamed)?;
+        throughput(f, &title, "chunks/s", &self.streamed)?;
         latency(f, &format!("First chunk at {} streams/s, µs", self.first_chunk.per_second), &self.first_chunk.targets)?;
         costs(f, &self.component)?;
         memory(f, &self.memory)?;
@@ -158,10 +158,14 @@ fn head(f: &mut Formatter<'_>, title: &str, columns: &[&str]) -> fmt::Result {
     writeln!(f)
 }
 
-fn throughput(f: &mut Formatter<'_>, title: &str, columns: [&str; 3], rows: &[Throughput]) -> fmt::Result {
-    head(f, title, &columns)?;
+fn throughput(f: &mut Formatter<'_>, title: &str, per_second: &str, rows: &[Throughput]) -> fmt::Result {
+    head(f, title, &[per_second, "of proxy", "CPU µs each", "slowest", "fastest"])?;
     for of in rows {
-        row(f, of.target.name(), &[format!("{:.0}", of.per_second), format!("{:.2}", of.of_proxy), format!("{:.1}", of.cpu_us)])?;
+        let fastest = of.rounds.iter().copied().fold(f64::MIN, f64::max);
+        let slowest = of.rounds.iter().copied().fold(f64::MAX, f64::min);
+        let whole = |value: f64| format!("{value:.0}");
+        let cells = [whole(of.per_second), format!("{:.2}", of.of_proxy), format!("{:.1}", of.cpu_us), whole(slowest), whole(fastest)];
+        row(f, of.target.name(), &cells)?;
     }
     Ok(())
 }
