@@ -184,7 +184,7 @@ pub fn child(memory_bytes: u64, time_s: u64) -> i32 {
 fn limit_this_process(memory_bytes: u64, time_s: u64) -> Result<(), String> {
     use rustix::process::{Resource, Rlimit, nice, setrlimit};
     // Requests come first.
-    let _ = nice(19);
+    let _ = nice(5);
     // Processor time is counted over all the compiler's threads, the wall clock by the parent.
     for (resource, limit) in [(Resource::As, memory_bytes), (Resource::Cpu, time_s.saturating_mul(4)), (Resource::Core, 0)] {
         setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) })
