@@ -3,12 +3,12 @@
 //! Owns: who may use it. With `ADMIN_KEY` set, whoever has it; without, only callers on this machine who came straight here: neither through a proxy nor from a page of
 //! another origin in somebody's browser.
 
-use crate::app::App;
 use crate::domain::CallContext;
 use crate::edge::ApiError;
 use crate::edge::dialect::Dialect;
 use crate::plugin::{Action, Event, FileReport, RegistryError, Version};
 use crate::server::Peer;
+use crate::state::App;
 use axum::body::Body;
 use axum::extract::{Extension, Path, Query, State};
 use axum::http::{HeaderMap, Request, header};

@@ -1,17 +1,17 @@
 //! The gateway put together: what is shared by all requests, and the order in which it starts and stops.
 
 use crate::attempt::Upstream;
-use crate::config::{Config, Env, RequestLimits};
+use crate::config::{Config, Env};
 use crate::pipeline::Gateway;
 use crate::plugin::{self, CompileLimits, Limits, Registry, Settings};
 use crate::provider::Snapshot;
 use crate::simulate;
+use crate::state::App;
 use crate::{admin, edge, server, ui};
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use axum::Router;
 use jiff::Timestamp;
-use secrecy::SecretString;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
@@ -24,18 +24,6 @@ use tokio_util::sync::CancellationToken;
 const PLUGIN_LIMITS: Limits = Limits { memory_bytes: 256 << 20, call_time: Duration::from_millis(200), output_bytes: 64 << 20 };
 /// A Python component takes six seconds and some hundred MiB.
 const COMPILE_LIMITS: CompileLimits = CompileLimits { time: Duration::from_secs(120), memory_bytes: 4 << 30 };
-
-/// What handlers share.
-pub struct App {
-    pub gateway: Gateway,
-    pub registry: Arc<Registry>,
-    pub limits: RequestLimits,
-    pub admin_key: Option<SecretString>,
-    pub demo: bool,
-    pub started_at: Timestamp,
-    /// Cancelled once the gateway is to stop.
-    pub stopping: CancellationToken,
-}
 
 /// A gateway that listens.
 pub struct Running {

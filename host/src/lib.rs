@@ -7,7 +7,7 @@
 //! - `domain`: what the gateway knows beside that; `outbound`: what an adapter may ask to be sent
 //! - `plugin`: the adapters' life and their sandbox; `provider`: which adapter speaks for whom, with which key
 //! - `edge`, `admin`, `ui`, `simulate`: the HTTP faces
-//! - `config`, `telemetry`, `server`, `app`: how it starts, listens and stops
+//! - `config`, `telemetry`, `server`, `state`, `app`: how it starts, listens and stops
 
 pub mod admin;
 pub mod app;
@@ -24,5 +24,6 @@ pub mod provider;
 pub mod server;
 pub mod settle;
 pub mod simulate;
+pub mod state;
 pub mod telemetry;
 pub mod ui;

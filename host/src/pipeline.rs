@@ -3,7 +3,8 @@
 //! The HTTP edge parses a dialect into a [`Call`] before, and renders the answer in the same dialect after. Each step is a module with a narrow type
 //! in and out; they meet only here.
 
-use crate::attempt::{self, Answered, AttemptError, RetryPolicy, Upstream};
+use crate::attempt::{self, Answered, AttemptError, Upstream};
+use crate::config::RetryPolicy;
 use crate::domain::Call;
 use crate::plan::{self, PlanError};
 use crate::provider::Snapshot;

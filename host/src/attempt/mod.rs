@@ -13,10 +13,10 @@ mod upstream;
 
 pub use failure::{AttemptError, Origin, UpstreamError};
 pub use frames::{FrameTooLarge, Splitter};
-pub use retry::RetryPolicy;
 pub use stream::EventStream;
 pub use upstream::{Upstream, install_tls};
 
+use crate::config::RetryPolicy;
 use crate::contract::{ChatEvent, ChatRequest, ChatResponse, Dropped, Framing, HttpResponse, PartBody, PartKind};
 use crate::domain::{Blobs, Call, ErrorKind, Gathered};
 use crate::plan::{Candidate, Plan};

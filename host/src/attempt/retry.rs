@@ -1,20 +1,8 @@
 //! What to do after a failed attempt: the same candidate again, the next one, or nothing. Pure: chance is an argument.
 
+use crate::config::RetryPolicy;
 use rand::{Rng, RngExt};
 use std::time::Duration;
-
-/// Exponential backoff with jitter.
-#[derive(Debug, Clone, Copy)]
-pub struct RetryPolicy {
-    /// Retries of one candidate, beside the first attempt.
-    pub max_retries: u32,
-    pub initial_backoff: Duration,
-    /// A provider that asks for a longer wait is left for the next candidate.
-    pub max_backoff: Duration,
-    pub factor: f64,
-    /// Share of the backoff by which it varies up and down, 0 to 1.
-    pub jitter: f64,
-}
 
 /// What a failure allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

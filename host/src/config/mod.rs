@@ -6,7 +6,6 @@
 
 mod file;
 
-use crate::attempt::RetryPolicy;
 use file::FileConfig;
 use secrecy::SecretString;
 use std::collections::BTreeMap;
@@ -77,6 +76,19 @@ pub struct UpstreamConfig {
     pub idle_timeout: Duration,
     /// Of an answer that comes whole.
     pub answer_bytes: usize,
+}
+
+/// Exponential backoff with jitter.
+#[derive(Debug, Clone, Copy)]
+pub struct RetryPolicy {
+    /// Retries of one candidate, beside the first attempt.
+    pub max_retries: u32,
+    pub initial_backoff: Duration,
+    /// A provider that asks for a longer wait is left for the next candidate.
+    pub max_backoff: Duration,
+    pub factor: f64,
+    /// Share of the backoff by which it varies up and down, 0 to 1.
+    pub jitter: f64,
 }
 
 #[derive(Debug, Clone)]

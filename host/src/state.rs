@@ -1,0 +1,21 @@
+//! What the HTTP faces share while the gateway runs.
+
+use crate::config::RequestLimits;
+use crate::pipeline::Gateway;
+use crate::plugin::Registry;
+use jiff::Timestamp;
+use secrecy::SecretString;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// What handlers share.
+pub struct App {
+    pub gateway: Gateway,
+    pub registry: Arc<Registry>,
+    pub limits: RequestLimits,
+    pub admin_key: Option<SecretString>,
+    pub demo: bool,
+    pub started_at: Timestamp,
+    /// Cancelled once the gateway is to stop.
+    pub stopping: CancellationToken,
+}
