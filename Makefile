@@ -10,6 +10,8 @@ CARGO ?= cargo
 # Where cargo puts what it builds, whatever the environment says.
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 BUILT := $(TARGET_DIR)/$(TARGET)/adapter
+# Always the same packages in one call: with others, cargo would choose other features for what they share, and build it all again.
+PACKAGES := --workspace --exclude adapter-hostile --exclude adapter-tagged
 
 .PHONY: run build test bench lint adapters fixtures ui host wasm-target clean
 
@@ -42,19 +44,19 @@ ui/dist/index.html: ui/node_modules/.package-lock.json ui/package.json ui/index.
 	cd ui && npm run build
 
 host: ui
-	$(CARGO) build --locked --release -p llm-gateway
+	$(CARGO) build --locked --release $(PACKAGES)
 
 test: build fixtures
 	cd ui && npm run check && npm test
-	$(CARGO) test --locked --release --workspace --exclude adapter-hostile --exclude adapter-tagged
-	$(CARGO) run --locked --release -p llm-gateway-bench -- --quick
+	$(CARGO) test --locked --release $(PACKAGES)
+	$(TARGET_DIR)/release/llm-gateway-bench --quick
 
 bench: build
-	$(CARGO) run --locked --release -p llm-gateway-bench
+	$(TARGET_DIR)/release/llm-gateway-bench
 
 lint:
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --locked --release --workspace --all-targets -- -D warnings
 
 clean:
 	$(CARGO) clean

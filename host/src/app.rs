@@ -21,9 +21,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// What one call of a plugin may use. An honest one takes microseconds and a megabyte or two.
-const PLUGIN_LIMITS: Limits = Limits { memory_bytes: 256 << 20, call_time: Duration::from_millis(200), output_bytes: 64 << 20 };
+pub const PLUGIN_LIMITS: Limits = Limits { memory_bytes: 256 << 20, call_time: Duration::from_millis(200), output_bytes: 64 << 20 };
 /// A Python component takes six seconds and some hundred MiB.
-const COMPILE_LIMITS: CompileLimits = CompileLimits { time: Duration::from_secs(120), memory_bytes: 4 << 30 };
+pub const COMPILE_LIMITS: CompileLimits = CompileLimits { time: Duration::from_secs(120), memory_bytes: 4 << 30 };
 
 /// A gateway that listens.
 pub struct Running {

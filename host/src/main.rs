@@ -76,6 +76,7 @@ fn serve(arguments: &ServeArguments) -> anyhow::Result<()> {
     let env = |name: &str| std::env::var(name).ok();
     let config = Config::load(&env, arguments.demo)?;
     let _guard = telemetry::start(&config.log)?;
+    raise_file_limit();
     runtime()?.block_on(async {
         let running = app::start(config, env).await?;
         tracing::info!(address = %running.address, demo = arguments.demo, "llm-gateway listens on http://{}", running.address);
@@ -92,6 +93,16 @@ fn read_dotenv() -> anyhow::Result<()> {
             anyhow::bail!(".env has a line that is not NAME=value (near character {position} of it)")
         }
         Err(error) => Err(error).context(".env can't be read"),
+    }
+}
+
+/// Each connection is a file. The usual soft limit, 1024, is for programs that still use select(2).
+fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit on open files can't be raised; it bounds the connections");
     }
 }
 

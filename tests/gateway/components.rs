@@ -3,27 +3,24 @@
 
 use crate::support::{ADAPTERS, Setup, Simulator};
 use base64::Engine as _;
+use llm_gateway::app::{COMPILE_LIMITS, PLUGIN_LIMITS};
 use llm_gateway::attempt::Splitter;
 use llm_gateway::contract::{ChatEvent, ChatResponse, Failure, FinishReason, Framing, HttpResponse, PartBody};
 use llm_gateway::domain::Gathered;
-use llm_gateway::plugin::{self, CallError, CompileLimits, Limits, Registry, Settings, Version};
+use llm_gateway::plugin::{self, CallError, Registry, Settings, Version};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// The built adapters, loaded into this process. The gateway's own process has compiled them before.
 async fn load() -> (plugin::Active, Arc<Registry>, CancellationToken) {
     let simulator = Simulator::start();
     Setup::simulated(&simulator).start();
-    let settings = Settings {
-        limits: Limits { memory_bytes: 256 << 20, call_time: Duration::from_millis(500), output_bytes: 64 << 20 },
-        compile: CompileLimits { time: Duration::from_secs(60), memory_bytes: 4 << 30 },
-        cache_folder: Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled"),
-    };
+    let settings =
+        Settings { limits: PLUGIN_LIMITS, compile: COMPILE_LIMITS, cache_folder: Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled") };
     let active = Arc::new(Mutex::new(plugin::Active::new()));
     let published = Arc::clone(&active);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins");

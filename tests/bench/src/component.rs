@@ -11,9 +11,10 @@ use crate::push;
 use crate::stats::median;
 use adapter_openai::OpenAi;
 use anyhow::{Context, anyhow};
+use llm_gateway::app::{COMPILE_LIMITS, PLUGIN_LIMITS};
 use llm_gateway::contract;
 use llm_gateway::domain::{chat_request, part};
-use llm_gateway::plugin::{self, CallError, CompileLimits, Host, Limits, Registry, Settings, Version};
+use llm_gateway::plugin::{self, CallError, Host, Registry, Settings, Version};
 use llm_gateway_adapter::{Chat, harness, types};
 use serde::Serialize;
 use std::hint::black_box;
@@ -25,9 +26,6 @@ use tokio_util::sync::CancellationToken;
 const ADAPTER: &str = "openai";
 /// The pool makes an instance in some ten microseconds, on another thread.
 const PAUSE: Duration = Duration::from_micros(200);
-/// As the gateway has them.
-const LIMITS: Limits = Limits { memory_bytes: 256 << 20, call_time: Duration::from_millis(200), output_bytes: 64 << 20 };
-const COMPILE_LIMITS: CompileLimits = CompileLimits { time: Duration::from_secs(60), memory_bytes: 4 << 30 };
 
 /// One step, in microseconds at the median.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -92,7 +90,7 @@ impl Bench<'_> {
 
     /// The way that the gateway loads it: read, validated, compiled or taken from the cache.
     async fn load(&self, stop: CancellationToken) -> anyhow::Result<(Arc<Version>, tokio::task::JoinHandle<()>)> {
-        let host = Host::start(Settings { limits: LIMITS, compile: COMPILE_LIMITS, cache_folder: self.compiled.to_owned() })?;
+        let host = Host::start(Settings { limits: PLUGIN_LIMITS, compile: COMPILE_LIMITS, cache_folder: self.compiled.to_owned() })?;
         let found = Arc::new(Mutex::new(None));
         let publish = {
             let found = Arc::clone(&found);
