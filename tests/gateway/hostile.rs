@@ -1,9 +1,6 @@
 //! Adapters that misbehave: one request is lost at most, nobody else notices, memory stays bounded.
 
 use crate::support::{Gateway, Setup, Simulator, Streamed, chat_body, fixture_bytes, header, json, place};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
 fn start(simulator: &Simulator) -> Gateway {
     let setup = Setup::simulated(simulator).provider("hostile", &simulator.base_url("openai")).env("MAX_RETRIES", "0");
@@ -83,60 +80,12 @@ async fn what_a_plugin_logs_is_bounded() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_plugin_is_fallen_back_from_where_the_gateway_chose_it() {
     let simulator = Simulator::start();
-    let setup = Setup::bare()
-        .env("MAX_RETRIES", "0")
-        .provider("hostile", &simulator.base_url("openai"))
-        .provider("mistral", &simulator.base_url("mistral"));
-    place(&setup.plugins(), "hostile.wasm", &fixture_bytes("hostile", "hostile"));
+    let setup = Setup::bare().provider("openai", &simulator.base_url("openai")).provider("mistral", &simulator.base_url("mistral"));
+    // By this name it is asked first, for a model at whose answer it traps.
+    place(&setup.plugins(), "openai.wasm", &fixture_bytes("hostile", "openai"));
     setup.copy_adapter("mistral");
     let gateway = setup.start();
-    // Its upstream refuses what its healthy self sends; the gateway goes on to the next.
-    simulator.script("openai", &["status=500"]).await;
-    let order = json(gateway.get("/api/status").send().await.unwrap()).await;
-    assert!(order["providers"]["hostile"]["available"] == true, "{order}");
     let response = gateway.query(serde_json::json!({"query": "Hello"})).await;
-    assert_eq!(response.status(), 200);
-}
-
-/// Four loops at all times, one after the other on each of four clients, for as long as a healthy provider is measured.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_healthy_provider_keeps_its_latency_while_plugins_loop() {
-    let simulator = Simulator::start();
-    let gateway = Arc::new(start(&simulator));
-    for _ in 0..20 {
-        gateway.chat(chat_body("openai", "Hello", false)).await;
-    }
-    let stop = Arc::new(AtomicBool::new(false));
-    let loops: Vec<_> = ["encode-loop", "decode-loop", "encode-loop", "decode-loop"]
-        .into_iter()
-        .map(|model| {
-            let (gateway, stop) = (Arc::clone(&gateway), Arc::clone(&stop));
-            tokio::spawn(async move {
-                let mut done = 0;
-                while !stop.load(Ordering::Relaxed) {
-                    let response = gateway.chat(chat_body(&format!("hostile/{model}"), "Hello", false)).await;
-                    assert!(matches!(response.status().as_u16(), 502 | 503), "{}", response.status());
-                    done += 1;
-                }
-                done
-            })
-        })
-        .collect();
-    let mut latencies = Vec::new();
-    let end = Instant::now() + Duration::from_secs(5);
-    while Instant::now() < end {
-        let began = Instant::now();
-        let response = gateway.chat(chat_body("openai", "Hello", false)).await;
-        assert_eq!(response.status(), 200);
-        response.bytes().await.unwrap();
-        latencies.push(began.elapsed());
-    }
-    stop.store(true, Ordering::Relaxed);
-    for looping in loops {
-        assert!(looping.await.unwrap() > 0, "every loop ran");
-    }
-    latencies.sort_unstable();
-    let p99 = latencies[latencies.len() * 99 / 100];
-    println!("{} requests, p50 {:?}, p99 {p99:?}", latencies.len(), latencies[latencies.len() / 2]);
-    assert!(p99 < Duration::from_millis(20), "p99 {p99:?} of {} requests", latencies.len());
+    assert_eq!((response.status().as_u16(), header(&response, "x-gateway-fallback-from").as_deref()), (200, Some("openai")));
+    assert_eq!(header(&response, "x-gateway-attempts").as_deref(), Some("2"), "a plugin that broke on a request is not asked again");
 }

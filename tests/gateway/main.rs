@@ -13,4 +13,3 @@ mod logs;
 mod routes;
 mod streams;
 mod support;
-mod swap;

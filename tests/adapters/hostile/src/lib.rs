@@ -29,6 +29,8 @@ impl Manifest for Hostile {
             "loop" => endless(),
             other => other.to_owned(),
         };
+        // In the place of a shipped adapter it breaks even if nobody names a model.
+        let preferred = if id == "openai" { "decode-trap" } else { "fine" };
         ProviderInfo {
             id,
             name: "Hostile".into(),
@@ -38,7 +40,7 @@ impl Manifest for Hostile {
             fixed_headers: Vec::new(),
             request_id_header: None,
             settings: Vec::new(),
-            models: vec![model("fine")],
+            models: vec![model(preferred)],
             extras: Vec::new(),
         }
     }

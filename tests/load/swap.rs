@@ -33,6 +33,7 @@ async fn ask(gateway: &Gateway, stream: bool) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_adapter_is_swapped_under_load_without_a_failed_or_mixed_answer() {
+    let _alone = crate::ALONE.lock().await;
     let simulator = Simulator::paced(10);
     let setup = Setup::bare().provider("openai", &simulator.base_url("openai")).env("MAX_RETRIES", "0");
     let builds = [fixture_bytes("tagged", "aaaa"), fixture_bytes("tagged", "bbbb")];
