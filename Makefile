@@ -31,9 +31,9 @@ adapters: wasm-target
 	  { cp $(BUILT)/adapter_$$name.wasm plugins/.$$name.new && mv plugins/.$$name.new plugins/$$name.wasm; } || exit 1; \
 	done
 
-# Adapters that only tests use. Built apart from the others: the tagged one takes the OpenAI adapter without its component.
+# Adapters that only tests use. Built in a folder apart: the tagged one takes the OpenAI adapter without its component, which would overwrite the other.
 fixtures: wasm-target
-	$(CARGO) build --locked --profile adapter --target $(TARGET) -p adapter-hostile -p adapter-tagged
+	$(CARGO) build --locked --profile adapter --target $(TARGET) --target-dir $(TARGET_DIR)/fixtures -p adapter-hostile -p adapter-tagged
 
 ui: ui/dist/index.html
 

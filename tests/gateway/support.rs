@@ -249,7 +249,7 @@ pub fn adapter_bytes(name: &str) -> Vec<u8> {
 /// A built adapter that only tests use, with another word in its switch.
 pub fn fixture_bytes(name: &str, switch: &str) -> Vec<u8> {
     let target = std::env::var("CARGO_TARGET_DIR").map_or_else(|_| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"), PathBuf::from);
-    let path = target.join("wasm32-wasip2/adapter").join(format!("adapter_{name}.wasm"));
+    let path = target.join("fixtures/wasm32-wasip2/adapter").join(format!("adapter_{name}.wasm"));
     let mut bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; `make test` builds it", path.display()));
     let at = bytes.windows(7).position(|window| window == b"SWITCH:").expect("the fixture has its switch") + 7;
     let padded = format!("{switch:_<16}");
