@@ -3,6 +3,8 @@
 #   docker build -t llm-gateway . && docker run --rm -p 8080:8080 llm-gateway
 
 FROM node:22-bookworm-slim AS ui
+# Node.js has its own list of certificate authorities. One that the base image adds, as companies do, counts too; without the file this is ignored.
+ENV NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt
 WORKDIR /src/ui
 COPY ui/package.json ui/package-lock.json ui/.npmrc ./
 RUN npm ci --no-audit --no-fund
