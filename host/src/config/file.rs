@@ -1,6 +1,7 @@
 //! `gateway.toml` as it is written, and its way into checked values.
 
 use super::{ConfigError, Env, ProviderConfig, base_url, checked_key};
+use crate::domain::is_provider_id;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use url::Url;
@@ -62,7 +63,7 @@ fn in_one_line(text: &str, error: &toml::de::Error) -> String {
 impl FileProvider {
     pub(super) fn checked(self, name: &str, from_env: ProviderConfig, env: &impl Env) -> Result<ProviderConfig, ConfigError> {
         let path = |field: &str| format!("providers.{name}.{field}");
-        if !is_provider_name(name) {
+        if !is_provider_id(name) {
             return Err(ConfigError::Value {
                 name: format!("providers.{name}"),
                 value: name.into(),
@@ -90,11 +91,4 @@ impl FileProvider {
             settings: self.settings.into_iter().collect(),
         })
     }
-}
-
-fn is_provider_name(name: &str) -> bool {
-    let mut bytes = name.bytes();
-    bytes.next().is_some_and(|b| b.is_ascii_lowercase())
-        && name.len() <= 32
-        && bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }

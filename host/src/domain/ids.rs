@@ -46,6 +46,14 @@ impl fmt::Display for RequestId {
     }
 }
 
+/// Whether a text can name a provider: `[a-z][a-z0-9-]{0,31}`, as the contract says.
+pub fn is_provider_id(text: &str) -> bool {
+    let mut bytes = text.bytes();
+    bytes.next().is_some_and(|b| b.is_ascii_lowercase())
+        && text.len() <= 32
+        && bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
 /// What a caller who names no model wants done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TaskType(pub Task);

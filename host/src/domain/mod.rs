@@ -11,4 +11,4 @@ pub use blobs::{Blobs, TooManyBlobs};
 pub use call::{Call, CallContext, Target};
 pub use error_kind::ErrorKind;
 pub use gather::{Disorder, Gathered, chat_request, events_of, part};
-pub use ids::{InvalidRequestId, RequestId, TaskType};
+pub use ids::{InvalidRequestId, RequestId, TaskType, is_provider_id};

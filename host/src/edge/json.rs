@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 
 /// JSON values in one body.
 const MAX_VALUES: usize = 2_000_000;
-const MAX_MODEL_BYTES: usize = 256;
+/// Of a model's name, as a caller may write it.
+pub const MAX_MODEL_BYTES: usize = 256;
 
 /// An object that is being read.
 #[derive(Debug)]

@@ -166,9 +166,7 @@ async fn describe(shared: &Shared, pre: &InstancePre<Guest>) -> Result<ProviderI
 
 fn check_description(info: &ProviderInfo) -> Result<(), Rejection> {
     let wrong = |field, value: &str, rule| Err(Rejection::Description { field, value: value.chars().take(80).collect(), rule });
-    let mut id = info.id.bytes();
-    let starts_well = id.next().is_some_and(|b| b.is_ascii_lowercase());
-    if !starts_well || info.id.len() > 32 || !id.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
+    if !crate::domain::is_provider_id(&info.id) {
         return wrong("id", &info.id, "it must be like [a-z][a-z0-9-]{0,31}");
     }
     if info.name.trim().is_empty() || info.name.len() > 100 {

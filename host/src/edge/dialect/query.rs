@@ -3,7 +3,7 @@
 use crate::contract::{ChatRequest, ChatResponse, Message, PartBody, Role, Task, Usage};
 use crate::domain::{Target, TaskType, chat_request, part};
 use crate::edge::BadRequest;
-use crate::edge::json::Fields;
+use crate::edge::json::{Fields, MAX_MODEL_BYTES};
 use serde::Serialize;
 
 /// Models that one parallel query may name.
@@ -67,8 +67,8 @@ pub fn parse_parallel(body: &[u8], limits: QueryLimits) -> Result<ParallelQuesti
                 .map(|(at, model): (usize, _)| {
                     let name = format!("models[{at}]");
                     let model = model.as_str().map(str::to_owned).ok_or_else(|| fields.wrong(&name, "must be a string"))?;
-                    if model.is_empty() || model.len() > 256 {
-                        return Err(fields.wrong(&name, "must have 1 to 256 bytes"));
+                    if model.is_empty() || model.len() > MAX_MODEL_BYTES {
+                        return Err(fields.wrong(&name, format!("must have 1 to {MAX_MODEL_BYTES} bytes")));
                     }
                     Ok(target(model, None, task))
                 })
