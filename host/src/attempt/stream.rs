@@ -6,13 +6,15 @@
 use super::failure::{AttemptError, UpstreamError};
 use super::frames::Splitter;
 use super::supply_id;
-use super::upstream::Reply;
+use super::upstream::{Piece, Reply};
 use crate::contract::{ChatEvent, Frame, Framing};
 use crate::plugin::{Decoder, Fault, InFlight};
 use std::time::Duration;
 
 /// Events of one piece of a stream. A piece has some ten kilobytes, and a frame seldom gives more than three.
 const MAX_EVENTS_PER_CHUNK: usize = 20_000;
+/// After this, a caller who sees nothing is told that there is still something to wait for.
+const QUIET: Duration = Duration::from_secs(10);
 /// Events that may come before an answer begins.
 const MAX_EVENTS_BEFORE: usize = 1000;
 
@@ -69,7 +71,7 @@ impl EventStream {
         Ok(())
     }
 
-    /// The next events, at least one; nothing after the end. After an error there is nothing more.
+    /// The next events; none of them when the provider has been quiet for a while; nothing after the end. After an error there is nothing more.
     ///
     /// # Errors
     /// When the provider fails in mid-stream, the stream is cut or stalls, or the plugin breaks.
@@ -82,7 +84,7 @@ impl EventStream {
 
     async fn read(&mut self) -> Result<Option<Vec<ChatEvent>>, AttemptError> {
         while self.failed.is_none() && self.splitter.is_some() {
-            let mut events = self.step().await;
+            let Some(mut events) = self.step().await else { return Ok(Some(Vec::new())) };
             if let Some(ended) = events.iter().position(|event| matches!(event, ChatEvent::Ended)) {
                 events.truncate(ended + 1);
                 self.splitter = None;
@@ -110,12 +112,13 @@ impl EventStream {
         self.reply = None;
     }
 
-    /// Reads one piece of the body. What it fails by is kept in `failed`.
-    async fn step(&mut self) -> Vec<ChatEvent> {
-        let (Some(reply), Some(splitter)) = (self.reply.as_mut(), self.splitter.as_mut()) else { return Vec::new() };
+    /// Reads one piece of the body; nothing if none came. What it fails by is kept in `failed`.
+    async fn step(&mut self) -> Option<Vec<ChatEvent>> {
+        let (Some(reply), Some(splitter)) = (self.reply.as_mut(), self.splitter.as_mut()) else { return Some(Vec::new()) };
         let mut frames = Vec::new();
-        match reply.chunk().await {
-            Ok(Some(chunk)) => {
+        let events = match reply.piece(QUIET).await {
+            Ok(Piece::Quiet) => return None,
+            Ok(Piece::Bytes(chunk)) => {
                 let fits = splitter.push(&chunk, &mut frames);
                 let events = self.push(frames).await;
                 if let Err(too_large) = fits {
@@ -123,9 +126,10 @@ impl EventStream {
                 }
                 events
             }
-            Ok(None) => self.body_ended(None).await,
+            Ok(Piece::End) => self.body_ended(None).await,
             Err(error) => self.body_ended(Some(error)).await,
-        }
+        };
+        Some(events)
     }
 
     async fn body_ended(&mut self, cut: Option<UpstreamError>) -> Vec<ChatEvent> {

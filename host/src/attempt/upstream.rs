@@ -32,6 +32,17 @@ pub struct Reply {
     config: UpstreamConfig,
     /// Time spent waiting for the provider so far.
     pub waited: Duration,
+    /// Time since the last bytes.
+    quiet: Duration,
+}
+
+/// What reading on gave.
+#[derive(Debug)]
+pub(super) enum Piece {
+    Bytes(Bytes),
+    End,
+    /// Nothing has come, and more may.
+    Quiet,
 }
 
 impl Upstream {
@@ -71,7 +82,7 @@ impl Upstream {
         }
         let began = Instant::now();
         match tokio::time::timeout(self.config.first_byte_timeout, builder.send()).await {
-            Ok(Ok(response)) => Ok(Reply { response, config: self.config, waited: began.elapsed() }),
+            Ok(Ok(response)) => Ok(Reply { response, config: self.config, waited: began.elapsed(), quiet: Duration::ZERO }),
             Ok(Err(error)) => Err(AttemptError::Upstream(self.explain(&error))),
             Err(_elapsed) => Err(AttemptError::Upstream(UpstreamError::FirstByteTimeout(self.config.first_byte_timeout))),
         }
@@ -127,13 +138,31 @@ impl Reply {
 
     /// The next bytes; nothing when the body is over.
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, UpstreamError> {
+        match self.piece(self.config.idle_timeout).await? {
+            Piece::Bytes(bytes) => Ok(Some(bytes)),
+            Piece::End => Ok(None),
+            Piece::Quiet => Err(UpstreamError::IdleTimeout(self.config.idle_timeout)),
+        }
+    }
+
+    /// As above, but no longer than `patience`, after which it may be asked again: nothing is lost.
+    pub(super) async fn piece(&mut self, patience: Duration) -> Result<Piece, UpstreamError> {
         let began = Instant::now();
-        let outcome = tokio::time::timeout(self.config.idle_timeout, self.response.chunk()).await;
-        self.waited += began.elapsed();
+        let left = self.config.idle_timeout.saturating_sub(self.quiet);
+        let outcome = tokio::time::timeout(patience.min(left), self.response.chunk()).await;
+        let elapsed = began.elapsed();
+        self.waited += elapsed;
         match outcome {
-            Ok(Ok(chunk)) => Ok(chunk),
-            Ok(Err(error)) => Err(UpstreamError::Broken(root_cause(&error))),
+            Err(_elapsed) if patience < left => {
+                self.quiet += elapsed;
+                Ok(Piece::Quiet)
+            }
             Err(_elapsed) => Err(UpstreamError::IdleTimeout(self.config.idle_timeout)),
+            Ok(Err(error)) => Err(UpstreamError::Broken(root_cause(&error))),
+            Ok(Ok(chunk)) => {
+                self.quiet = Duration::ZERO;
+                Ok(chunk.map_or(Piece::End, Piece::Bytes))
+            }
         }
     }
 

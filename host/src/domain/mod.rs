@@ -6,6 +6,7 @@ mod call;
 mod error_kind;
 mod gather;
 mod ids;
+pub mod replay;
 
 pub use blobs::{Blobs, TooManyBlobs};
 pub use call::{Call, CallContext, Target};

@@ -1,7 +1,6 @@
 //! Turns what the pipeline gives into a response, and closes the account when the last byte of it is known.
 
-use super::dialect::Dialect;
-use super::dialect::chat::{self, ChatStream, Head};
+use super::dialect::{Dialect, Form, Head, Render};
 use super::error::ApiError;
 use crate::attempt::{Answer, Answered, EventStream};
 use crate::contract::{ChatEvent, ChatResponse, Dropped};
@@ -20,46 +19,49 @@ const MAX_HEADER_BYTES: usize = 1000;
 /// An error, told and booked.
 pub fn refuse(account: Account, error: &ApiError, dialect: Dialect) -> Response {
     let mut response = error.response(dialect, &account.context().id);
-    let account = with_headers(account, &[], response.headers_mut());
+    let account = with_headers(account, Told { dialect, dropped: &[] }, response.headers_mut());
     account.close(Ending { status: error.status.as_u16(), error: Some((error.kind, &error.message)) });
     response
 }
 
 /// A JSON body, told and booked.
-pub fn reply(account: Account, dropped: &[Dropped], body: Vec<u8>) -> Response {
+pub fn reply(account: Account, told: Told<'_>, body: Vec<u8>) -> Response {
     let mut response = Response::new(Body::from(body));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let account = with_headers(account, dropped, response.headers_mut());
+    let account = with_headers(account, told, response.headers_mut());
     account.close(Ending { status: 200, error: None });
     response
 }
 
-/// A Chat completion, whole or streamed, as the caller asked.
-pub fn chat_completion(mut account: Account, answered: Answered, options: ChatOptions) -> Response {
+/// What of a request was left out, in whose words it is told.
+#[derive(Debug, Clone, Copy)]
+pub struct Told<'a> {
+    pub dialect: Dialect,
+    pub dropped: &'a [Dropped],
+}
+
+/// A chat's answer, whole or streamed, as the caller asked.
+pub fn chat(mut account: Account, answered: Answered, form: Form) -> Response {
     let Answered { answer, dropped } = answered;
-    match (answer, options.stream) {
+    let told = Told { dialect: form.dialect(), dropped: &dropped };
+    match (answer, account.is_stream()) {
         (Answer::Whole(answer), false) => {
             account.answered(&answer);
-            let body = chat::completion(&head(&account, answer.id.as_deref(), answer.model.as_deref()), &answer);
-            reply(account, &dropped, body)
+            let head = head(&account, told.dialect, answer.id.as_deref(), answer.model.as_deref());
+            let body = form.renderer(head).whole(&answer);
+            reply(account, told, body)
         }
-        (Answer::Whole(answer), true) => chat_stream(account, &dropped, Source::told(answer), options),
-        (Answer::Stream(stream), _) => chat_stream(account, &dropped, Source::Live(stream), options),
+        (Answer::Whole(answer), true) => chat_stream(account, told, Source::told(answer), form),
+        (Answer::Stream(stream), _) => chat_stream(account, told, Source::Live(stream), form),
     }
 }
 
-/// What the caller said of the form of the answer.
-#[derive(Debug, Clone, Copy)]
-pub struct ChatOptions {
-    pub stream: bool,
-    pub include_usage: bool,
-}
-
-fn head(account: &Account, id: Option<&str>, model: Option<&str>) -> Head {
-    let own = || format!("chatcmpl-{}", account.context().id.as_str());
+fn head(account: &Account, dialect: Dialect, id: Option<&str>, model: Option<&str>) -> Head {
+    let prefix = dialect.id_prefix();
+    let own = || format!("{prefix}{}", account.context().id.as_str());
     let asked = account.last().map(|attempt| attempt.model.as_str()).unwrap_or_default();
     Head {
-        id: id.filter(|id| id.starts_with("chatcmpl-")).map_or_else(own, str::to_owned),
+        id: id.filter(|id| id.starts_with(prefix)).map_or_else(own, str::to_owned),
         created: Timestamp::now().as_second(),
         model: model.unwrap_or(asked).to_owned(),
     }
@@ -88,19 +90,24 @@ impl Source {
 struct Rendering {
     source: Source,
     account: Option<Account>,
-    /// Absent until the first events have told the answer's id and model.
-    stream: Option<ChatStream>,
-    include_usage: bool,
+    dialect: Dialect,
+    renderer: Renderer,
 }
 
-fn chat_stream(account: Account, dropped: &[Dropped], source: Source, options: ChatOptions) -> Response {
+/// Made once the first events have told the answer's id and model.
+enum Renderer {
+    Waiting(Option<Form>),
+    Ready(Box<dyn Render>),
+}
+
+fn chat_stream(account: Account, told: Told<'_>, source: Source, form: Form) -> Response {
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     // Asks proxies of the nginx kind not to hold back what is streamed.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    let account = with_headers(account, dropped, &mut headers);
-    let rendering = Rendering { source, account: Some(account), stream: None, include_usage: options.include_usage };
+    let account = with_headers(account, told, &mut headers);
+    let rendering = Rendering { source, account: Some(account), dialect: told.dialect, renderer: Renderer::Waiting(Some(form)) };
     let body = stream::unfold(rendering, |mut rendering| async move {
         let bytes = rendering.next().await?;
         Some((Ok::<_, Infallible>(bytes), rendering))
@@ -117,6 +124,7 @@ impl Rendering {
         loop {
             let mut out = Vec::new();
             match self.source.next().await {
+                Ok(Some(events)) if events.is_empty() => self.ping(&mut out),
                 Ok(Some(events)) => self.render(&events, &mut out),
                 Ok(None) => {
                     self.close(None);
@@ -135,22 +143,34 @@ impl Rendering {
 
     fn render(&mut self, events: &[ChatEvent], out: &mut Vec<u8>) {
         let Some(account) = &mut self.account else { return };
-        let stream = self.stream.get_or_insert_with(|| {
+        if let Renderer::Waiting(form) = &mut self.renderer
+            && let Some(form) = form.take()
+        {
             let start = events.iter().find_map(|event| if let ChatEvent::Started(start) = event { Some(start) } else { None });
             let (id, model) = start.map_or((None, None), |start| (start.id.as_deref(), start.model.as_deref()));
-            ChatStream::new(head(account, id, model), self.include_usage)
-        });
+            self.renderer = Renderer::Ready(form.renderer(head(account, self.dialect, id, model)));
+        }
+        let Renderer::Ready(renderer) = &mut self.renderer else { return };
         for event in events {
             account.event(event);
-            stream.render(event, out);
+            renderer.event(event, out);
         }
     }
 
-    /// The dialect's error in mid-stream; no `[DONE]` follows it.
+    fn ping(&self, out: &mut Vec<u8>) {
+        if let Renderer::Ready(renderer) = &self.renderer {
+            renderer.ping(out);
+        }
+    }
+
     fn fail(&mut self, error: &ApiError, out: &mut Vec<u8>) {
+        // Before the first event there is nothing to fail: the renderer is made with it.
+        self.render(&[], out);
         let Some(account) = &self.account else { return };
-        let body = error.body(Dialect::Chat, &account.context().id);
-        out.extend_from_slice(format!("data: {body}\n\n").as_bytes());
+        let body = error.body(self.dialect, &account.context().id);
+        if let Renderer::Ready(renderer) = &mut self.renderer {
+            renderer.failure(&body, out);
+        }
         self.close(Some(error));
     }
 
@@ -166,7 +186,7 @@ impl Rendering {
 }
 
 /// What every answer's headers say of the way it came.
-fn with_headers(mut account: Account, dropped: &[Dropped], headers: &mut HeaderMap) -> Account {
+fn with_headers(mut account: Account, told: Told<'_>, headers: &mut HeaderMap) -> Account {
     let overhead = account.overhead();
     put(headers, "x-request-id", account.context().id.as_str());
     put(headers, "x-gateway-cache", "off");
@@ -182,8 +202,8 @@ fn with_headers(mut account: Account, dropped: &[Dropped], headers: &mut HeaderM
     if let Some(first) = account.fallback_from() {
         put(headers, "x-gateway-fallback-from", first);
     }
-    if !dropped.is_empty() {
-        let names: Vec<String> = dropped.iter().map(|dropped| chat::caller_parameter(&dropped.parameter)).collect();
+    if !told.dropped.is_empty() {
+        let names: Vec<String> = told.dropped.iter().map(|dropped| told.dialect.parameter(&dropped.parameter)).collect();
         put(headers, "x-gateway-dropped-params", &names.join(", "));
     }
     account

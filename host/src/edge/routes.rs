@@ -1,8 +1,8 @@
 //! The routes for callers.
 
-use super::answer::{self, ChatOptions};
+use super::answer::{self, Told};
 use super::dialect::query::{self, AnswerV0, AnswerV1, AttemptV1, QueryLimits, Question, Tokens};
-use super::dialect::{Dialect, chat};
+use super::dialect::{Dialect, Parsed, chat};
 use super::{ApiError, BadRequest, body};
 use crate::attempt::{Answer, Answered};
 use crate::contract::{ChatRequest, ChatResponse, Dropped};
@@ -54,7 +54,7 @@ async fn query_v0(Shared(app): Shared<Arc<App>>, Extension(context): Context, re
     match ask(&app, context, request).await {
         Ok((account, answer, dropped)) => {
             let body = answer_v0(&account, &answer);
-            answer::reply(account, &dropped, to_json(&body))
+            answer::reply(account, Told { dialect: Dialect::Query, dropped: &dropped }, to_json(&body))
         }
         Err((account, error)) => answer::refuse(account, &error, Dialect::Query),
     }
@@ -64,7 +64,7 @@ async fn query_v1(Shared(app): Shared<Arc<App>>, Extension(context): Context, re
     match ask(&app, context, request).await {
         Ok((account, answer, dropped)) => {
             let body = answer_v1(&account, &answer);
-            answer::reply(account, &dropped, to_json(&body))
+            answer::reply(account, Told { dialect: Dialect::Query, dropped: &dropped }, to_json(&body))
         }
         Err((account, error)) => answer::refuse(account, &error, Dialect::Query),
     }
@@ -265,17 +265,21 @@ fn to_json(body: &impl serde::Serialize) -> Vec<u8> {
 // ---- OpenAI ----
 
 async fn chat_completions(Shared(app): Shared<Arc<App>>, Extension(context): Context, request: Request<Body>) -> Response {
-    let mut account = Account::open(context);
+    let account = Account::open(context);
     let read = async { body::parse(body::read_json(request, &app.limits).await?, chat::parse).await };
     let parsed = match read.await {
         Ok(parsed) => parsed,
         Err(bad) => return answer::refuse(account, &bad.into(), Dialect::Chat),
     };
-    let options = ChatOptions { stream: parsed.request.stream, include_usage: parsed.include_usage };
-    let call = Call { context: account.context().clone(), target: parsed.target, request: parsed.request, blobs: parsed.blobs };
+    answer_chat(&app, account, parsed).await
+}
+
+async fn answer_chat(app: &App, mut account: Account, parsed: Parsed) -> Response {
+    let Parsed { target, request, blobs, form } = parsed;
+    let call = Call { context: account.context().clone(), target, request, blobs };
     match pipeline::answer(&app.gateway, &mut account, call).await {
-        Ok(answered) => answer::chat_completion(account, answered, options),
-        Err(failure) => answer::refuse(account, &ApiError::from(&failure), Dialect::Chat),
+        Ok(answered) => answer::chat(account, answered, form),
+        Err(failure) => answer::refuse(account, &ApiError::from(&failure), form.dialect()),
     }
 }
 

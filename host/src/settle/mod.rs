@@ -80,6 +80,11 @@ impl Account {
         self.texts = log_prompts.then(|| Texts { prompt: prompt_text(request), response: String::new() });
     }
 
+    /// Whether the caller asked for a stream.
+    pub fn is_stream(&self) -> bool {
+        self.stream
+    }
+
     pub fn context(&self) -> &CallContext {
         &self.context
     }

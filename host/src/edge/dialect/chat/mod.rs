@@ -5,8 +5,8 @@ mod parse;
 mod render;
 
 pub use names::caller_parameter;
-pub use parse::{ChatCall, parse};
-pub use render::{ChatStream, Head, completion};
+pub use parse::parse;
+pub use render::{ChatForm, ChatRenderer};
 
 /// The name of this dialect in the contract.
 pub const DIALECT: &str = "openai-chat";

@@ -1,32 +1,20 @@
 //! A Chat Completions request as the canonical one. What has no canonical name goes along as `extras` of this dialect.
 
-use super::DIALECT;
+use super::{ChatForm, DIALECT};
 use crate::contract::{
     ChatRequest, CustomTool, Effort, FunctionTool, Grammar, JsonSchema, Media, MediaSource, Message, Native, Part, PartBody, Reasoning,
     ResponseFormat, Role, Tool, ToolCall, ToolChoice, ToolMode, ToolResult, ToolResultPart,
 };
 use crate::domain::{Blobs, Target, chat_request, part};
 use crate::edge::BadRequest;
+use crate::edge::dialect::calls::Calls;
+use crate::edge::dialect::{Form, Parsed, media};
 use crate::edge::json::Fields;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use serde_json::{Map, Value};
-use std::collections::HashMap;
-
-/// A parsed request.
-#[derive(Debug)]
-pub struct ChatCall {
-    pub target: Target,
-    pub request: ChatRequest,
-    pub blobs: Blobs,
-    /// Whether the stream ends with a chunk of usage.
-    pub include_usage: bool,
-}
 
 /// # Errors
 /// The field at fault.
-pub fn parse(body: &[u8]) -> Result<ChatCall, BadRequest> {
+pub fn parse(body: &[u8]) -> Result<Parsed, BadRequest> {
     let mut fields = Fields::of_body(body)?;
     let target = fields.model("model")?.map_or(Target::Any(None), Target::Name);
     let mut blobs = Blobs::default();
@@ -47,7 +35,7 @@ pub fn parse(body: &[u8]) -> Result<ChatCall, BadRequest> {
     request.user = fields.string("safety_identifier")?.or(old_user);
     request.metadata = metadata(&mut fields)?;
     request.extras = native(fields.rest());
-    Ok(ChatCall { target, request, blobs, include_usage })
+    Ok(Parsed { target, request, blobs, form: Form::Chat(ChatForm { include_usage }) })
 }
 
 const EFFORTS: [(&str, Effort); 7] = [
@@ -144,20 +132,6 @@ fn messages(fields: &mut Fields, blobs: &mut Blobs) -> Result<Vec<Message>, BadR
     Ok(messages)
 }
 
-/// The tool calls of the conversation so far: a result names only its call's id, and a legacy one only its function.
-#[derive(Debug, Default)]
-struct Calls {
-    names_by_id: HashMap<String, String>,
-    ids_by_name: HashMap<String, String>,
-}
-
-impl Calls {
-    fn add(&mut self, id: &str, name: &str) {
-        self.names_by_id.insert(id.to_owned(), name.to_owned());
-        self.ids_by_name.insert(name.to_owned(), id.to_owned());
-    }
-}
-
 const ROLES: [(&str, Role); 6] = [
     ("system", Role::System),
     ("developer", Role::Developer),
@@ -221,24 +195,16 @@ fn image(fields: &mut Fields, blobs: &mut Blobs) -> Result<Media, BadRequest> {
     };
     let url = image.required_string("url")?;
     let detail = image.string("detail")?;
-    let wrong = |wrong: &str| image.wrong("url", wrong);
-    let (source, media_type) = if url.starts_with("data:") {
-        let (media_type, bytes) = data_url(&url).ok_or_else(|| wrong("is not a base64 data URL (data:image/png;base64,…)"))?;
-        (MediaSource::Blob(blobs.add(bytes).map_err(|error| wrong(&error.to_string()))?), Some(media_type))
-    } else if url.starts_with("https://") || url.starts_with("http://") {
-        (MediaSource::Url(url), None)
-    } else {
-        return Err(wrong("must be an http, https or data URL"));
-    };
-    Ok(Media { source, media_type, name: None, detail, transcript: None })
+    let image = media::by_url(url, blobs).map_err(|wrong| image.wrong("url", wrong))?;
+    Ok(Media { detail, ..image })
 }
 
 fn audio(fields: &mut Fields, blobs: &mut Blobs) -> Result<Media, BadRequest> {
     let mut audio = required_object(fields, "input_audio")?;
-    let bytes = STANDARD.decode(audio.required_string("data")?).map_err(|_| audio.wrong("data", "is not valid base64"))?;
+    let data = audio.required_string("data")?;
     let format = audio.required_string("format")?;
-    let blob = blobs.add(Bytes::from(bytes)).map_err(|error| audio.wrong("data", error.to_string()))?;
-    Ok(Media { source: MediaSource::Blob(blob), media_type: Some(format!("audio/{format}")), name: None, detail: None, transcript: None })
+    let source = media::by_base64(&data, blobs).map_err(|wrong| audio.wrong("data", wrong))?;
+    Ok(media::media(source, Some(format!("audio/{format}"))))
 }
 
 fn file(fields: &mut Fields, blobs: &mut Blobs) -> Result<Media, BadRequest> {
@@ -246,21 +212,11 @@ fn file(fields: &mut Fields, blobs: &mut Blobs) -> Result<Media, BadRequest> {
     let name = file.string("filename")?;
     if let Some(id) = file.string("file_id")? {
         let source = MediaSource::File(Native { dialect: DIALECT.to_owned(), value: Value::from(id).to_string() });
-        return Ok(Media { source, media_type: None, name, detail: None, transcript: None });
+        return Ok(Media { name, ..media::media(source, None) });
     }
     let data = file.required_string("file_data")?;
-    let (media_type, bytes) =
-        data_url(&data).ok_or_else(|| file.wrong("file_data", "is not a base64 data URL (data:application/pdf;base64,…)"))?;
-    let blob = blobs.add(bytes).map_err(|error| file.wrong("file_data", error.to_string()))?;
-    Ok(Media { source: MediaSource::Blob(blob), media_type: Some(media_type), name, detail: None, transcript: None })
-}
-
-/// `data:image/png;base64,AAAA` as its type and bytes.
-fn data_url(url: &str) -> Option<(String, Bytes)> {
-    let (head, data) = url.strip_prefix("data:")?.split_once(',')?;
-    let media_type = head.strip_suffix(";base64")?;
-    let media_type = media_type.split(';').next().filter(|kind| !kind.is_empty())?;
-    Some((media_type.to_owned(), Bytes::from(STANDARD.decode(data.trim()).ok()?)))
+    let document = media::by_data_url(&data, blobs).map_err(|wrong| file.wrong("file_data", wrong))?;
+    Ok(Media { name, ..document })
 }
 
 fn assistant_parts(fields: &mut Fields, mut parts: Vec<Part>, calls: &mut Calls) -> Result<Vec<Part>, BadRequest> {
@@ -278,7 +234,7 @@ fn assistant_parts(fields: &mut Fields, mut parts: Vec<Part>, calls: &mut Calls)
     if let Some(mut call) = fields.object("function_call")? {
         let name = call.required_string("name")?;
         let arguments = call.string("arguments")?.unwrap_or_default();
-        let id = format!("call_{}", calls.names_by_id.len());
+        let id = format!("call_{}", calls.len());
         calls.add(&id, &name);
         parts.push(part(PartBody::ToolCall(ToolCall { id, name, arguments, free_form: false })));
     }
@@ -299,11 +255,11 @@ fn tool_result(fields: &mut Fields, name: Option<String>, content: Vec<Part>, ca
     let call_id = match (fields.string("tool_call_id")?, &name) {
         (Some(id), _) => id,
         (None, Some(name)) => {
-            calls.ids_by_name.get(name).cloned().ok_or_else(|| fields.wrong("name", format!("answers no call of `{name}` above")))?
+            calls.last_of(name).map(str::to_owned).ok_or_else(|| fields.wrong("name", format!("answers no call of `{name}` above")))?
         }
         (None, None) => return Err(fields.wrong("tool_call_id", "is required")),
     };
-    let name = name.or_else(|| calls.names_by_id.get(&call_id).cloned()).unwrap_or_default();
+    let name = name.or_else(|| calls.name_of(&call_id).map(str::to_owned)).unwrap_or_default();
     let content = content.into_iter().map(|part| match part.body {
         PartBody::Text(text) | PartBody::Refusal(text) => Ok(ToolResultPart::Text(text)),
         PartBody::Image(media) => Ok(ToolResultPart::Image(media)),
@@ -426,7 +382,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn parsed(body: Value) -> ChatCall {
+    fn parsed(body: Value) -> Parsed {
         parse(body.to_string().as_bytes()).unwrap()
     }
 
@@ -445,7 +401,13 @@ mod tests {
         assert_eq!(call.target, Target::Name("openai/gpt-5.4".into()));
         let request = call.request;
         assert_eq!(
-            (request.max_output, request.choices, request.logprobs, request.stream, call.include_usage),
+            (
+                request.max_output,
+                request.choices,
+                request.logprobs,
+                request.stream,
+                matches!(call.form, Form::Chat(ChatForm { include_usage: true }))
+            ),
             (Some(7), Some(2), Some(0), true, true)
         );
         assert_eq!(

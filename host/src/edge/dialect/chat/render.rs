@@ -6,19 +6,19 @@
 use crate::contract::{
     ChatEvent, ChatResponse, Choice, FinishReason, PartBody, PartClosing, PartGrowth, PartKind, PartOpening, ToolCall, Usage,
 };
+use crate::edge::dialect::{Head, Render};
 use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 /// `n` is at most this.
 const MAX_CHOICES: u32 = 128;
 
-/// What stands at the head of every piece of one answer.
-#[derive(Debug, Clone)]
-pub struct Head {
-    pub id: String,
-    /// Seconds of Unix time.
-    pub created: i64,
-    pub model: String,
+/// What the caller said of the form of the answer.
+#[derive(Debug, Clone, Copy)]
+pub struct ChatForm {
+    /// Whether the stream ends with a chunk of usage.
+    pub include_usage: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -146,8 +146,7 @@ fn kind_word(free_form: bool) -> &'static str {
     if free_form { "custom" } else { "function" }
 }
 
-/// A whole answer, as JSON.
-pub fn completion(head: &Head, answer: &ChatResponse) -> Vec<u8> {
+fn completion(head: &Head, answer: &ChatResponse) -> Vec<u8> {
     let body = Completion {
         id: &head.id,
         object: "chat.completion",
@@ -219,11 +218,11 @@ struct Delta<'a> {
     tool_calls: Option<[CallBody<'a>; 1]>,
 }
 
-/// Renders one answer's events as chunks.
+/// Renders one answer, whole or its events as chunks.
 #[derive(Debug)]
-pub struct ChatStream {
+pub struct ChatRenderer {
     head: Head,
-    include_usage: bool,
+    form: ChatForm,
     choices: Vec<ChoiceState>,
     usage: Option<Usage>,
 }
@@ -246,13 +245,12 @@ enum Shown {
     Not,
 }
 
-impl ChatStream {
-    pub fn new(head: Head, include_usage: bool) -> Self {
-        Self { head, include_usage, choices: Vec::new(), usage: None }
+impl Render for ChatRenderer {
+    fn whole(&mut self, answer: &ChatResponse) -> Vec<u8> {
+        completion(&self.head, answer)
     }
 
-    /// Appends what an event means to the caller, if it means anything.
-    pub fn render(&mut self, event: &ChatEvent, out: &mut Vec<u8>) {
+    fn event(&mut self, event: &ChatEvent, out: &mut Vec<u8>) {
         match event {
             ChatEvent::PartOpened(opening) => self.open(opening, out),
             ChatEvent::PartGrew(growth) => self.grow(growth, out),
@@ -265,6 +263,21 @@ impl ChatStream {
             ChatEvent::Ended => self.end(out),
             ChatEvent::Started(_) | ChatEvent::Finished(_) | ChatEvent::PartCited(_) | ChatEvent::Failed(_) => {}
         }
+    }
+
+    /// No `[DONE]` follows.
+    fn failure(&mut self, body: &Value, out: &mut Vec<u8>) {
+        out.extend_from_slice(format!("data: {body}\n\n").as_bytes());
+    }
+
+    fn ping(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b": ping\n\n");
+    }
+}
+
+impl ChatRenderer {
+    pub fn new(head: Head, form: ChatForm) -> Self {
+        Self { head, form, choices: Vec::new(), usage: None }
     }
 
     fn open(&mut self, opening: &PartOpening, out: &mut Vec<u8>) {
@@ -335,11 +348,11 @@ impl ChatStream {
 
     fn chunk(&self, out: &mut Vec<u8>, index: u32, delta: Delta<'_>, finish: Option<&'static str>, logprobs: Option<LogprobsBody<'_>>) {
         let choice = ChunkChoice { index, delta, logprobs, finish_reason: finish };
-        self.write(out, &[choice], self.include_usage.then_some(None));
+        self.write(out, &[choice], self.form.include_usage.then_some(None));
     }
 
     fn end(&self, out: &mut Vec<u8>) {
-        if let Some(usage) = self.usage.as_ref().filter(|_| self.include_usage) {
+        if let Some(usage) = self.usage.as_ref().filter(|_| self.form.include_usage) {
             self.write(out, &[], Some(Some(usage_body(usage))));
         }
         out.extend_from_slice(b"data: [DONE]\n\n");
@@ -376,7 +389,7 @@ mod tests {
     use super::*;
     use crate::contract::Finish;
     use crate::domain::{events_of, part};
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     fn head() -> Head {
         Head { id: "chatcmpl-1".into(), created: 7, model: "m".into() }
@@ -409,9 +422,9 @@ mod tests {
     }
 
     fn chunks(answer: ChatResponse, include_usage: bool) -> Vec<Value> {
-        let mut stream = ChatStream::new(head(), include_usage);
+        let mut renderer = ChatRenderer::new(head(), ChatForm { include_usage });
         let mut out = Vec::new();
-        events_of(answer).iter().for_each(|event| stream.render(event, &mut out));
+        events_of(answer).iter().for_each(|event| renderer.event(event, &mut out));
         let text = String::from_utf8(out).unwrap();
         let datas = text.split("\n\n").filter(|data| !data.is_empty()).map(|data| data.strip_prefix("data: ").unwrap());
         datas.map(|data| if data == "[DONE]" { json!("[DONE]") } else { serde_json::from_str(data).unwrap() }).collect()
