@@ -1,6 +1,6 @@
 //! The gateway put together: what is shared by all requests, and the order in which it starts and stops.
 
-use crate::attempt::Upstream;
+use crate::attempt::{Driver, MediaFetcher, Upstream};
 use crate::config::{Config, Env};
 use crate::pipeline::Gateway;
 use crate::plugin::{self, CompileLimits, Limits, Registry, Settings};
@@ -52,8 +52,12 @@ pub async fn start(config: Config, env: impl Env + Send + Sync + 'static) -> any
     let app = Arc::new(App {
         gateway: Gateway {
             providers,
-            upstream: Upstream::new(config.upstream).context("the HTTP client can't start")?,
-            retry: config.retry,
+            driver: Driver {
+                upstream: Upstream::new(config.upstream).context("the HTTP client can't start")?,
+                retry: config.retry,
+                unsupported_params: config.unsupported_params,
+                media: config.media.map(MediaFetcher::new).transpose().context("the HTTP client can't start")?,
+            },
             log_prompts: config.log.prompts,
         },
         registry,

@@ -16,10 +16,42 @@ mod bindings {
     });
 }
 
+/// The optional interfaces, of which a component may have any. They share the types above.
+#[allow(unused_qualifications, clippy::all, reason = "generated code; the documentation is the WIT's")]
+mod embeddings_bindings {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        inline: "package host:optional; world with-embeddings { export llm-gateway:provider/embeddings@1.0.0; }",
+        world: "host:optional/with-embeddings",
+        exports: { default: async },
+        with: { "llm-gateway:provider/types@1.0.0": super::bindings::llm_gateway::provider::types },
+        additional_derives: [PartialEq, Clone],
+    });
+}
+
+#[allow(unused_qualifications, clippy::all, reason = "generated code; the documentation is the WIT's")]
+mod tokens_bindings {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        inline: "package host:optional; world with-tokens { export llm-gateway:provider/tokens@1.0.0; }",
+        world: "host:optional/with-tokens",
+        exports: { default: async },
+        with: { "llm-gateway:provider/types@1.0.0": super::bindings::llm_gateway::provider::types },
+        additional_derives: [PartialEq, Clone],
+    });
+}
+
 pub use bindings::llm_gateway::provider::types::*;
+
+/// Text embeddings.
+pub mod embeddings {
+    pub use super::embeddings_bindings::exports::llm_gateway::provider::embeddings::{EmbeddingInput, EmbeddingRequest, EmbeddingResponse};
+}
 
 /// The generated interface to a component. Only `plugin` uses it.
 pub(crate) mod guest {
     pub(crate) use super::bindings::Adapter;
     pub(crate) use super::bindings::llm_gateway::provider::{diagnostics, types};
+    pub(crate) use super::embeddings_bindings::WithEmbeddings;
+    pub(crate) use super::tokens_bindings::WithTokens;
 }

@@ -3,9 +3,9 @@
 //! The HTTP edge parses a dialect into a [`Call`] before, and renders the answer in the same dialect after. Each step is a module with a narrow type
 //! in and out; they meet only here.
 
-use crate::attempt::{self, Answered, AttemptError, Upstream};
-use crate::config::RetryPolicy;
-use crate::domain::Call;
+use crate::attempt::{Answered, AttemptError, Counted, Driver};
+use crate::contract::embeddings::{EmbeddingRequest, EmbeddingResponse};
+use crate::domain::{Call, Target};
 use crate::plan::{self, PlanError};
 use crate::provider::Snapshot;
 use crate::settle::Account;
@@ -16,8 +16,7 @@ use std::sync::Arc;
 pub struct Gateway {
     /// Replaced whole when a plugin comes, goes or is replaced.
     pub providers: Arc<ArcSwap<Snapshot>>,
-    pub upstream: Upstream,
-    pub retry: RetryPolicy,
+    pub driver: Driver,
     pub log_prompts: bool,
 }
 
@@ -35,5 +34,30 @@ pub enum CallFailure {
 pub async fn answer(gateway: &Gateway, account: &mut Account, call: Call) -> Result<Answered, CallFailure> {
     account.asked(&call.request, gateway.log_prompts);
     let plan = plan::choose(&gateway.providers.load(), &call.target).map_err(CallFailure::Plan)?;
-    attempt::drive(&gateway.upstream, &gateway.retry, plan, call, account).await.map_err(CallFailure::Attempt)
+    gateway.driver.chat(plan, call, account).await.map_err(CallFailure::Attempt)
+}
+
+/// Counts the tokens of a prompt, as the model that it is meant for counts them.
+///
+/// # Errors
+/// Why nobody counted.
+pub async fn count(gateway: &Gateway, account: &mut Account, call: Call) -> Result<Counted, CallFailure> {
+    let plan = plan::choose(&gateway.providers.load(), &call.target).map_err(CallFailure::Plan)?;
+    gateway.driver.count(plan, call, account).await.map_err(CallFailure::Attempt)
+}
+
+/// Embeds texts.
+///
+/// # Errors
+/// Why nobody answered.
+pub async fn embed(
+    gateway: &Gateway,
+    account: &mut Account,
+    target: &Target,
+    request: EmbeddingRequest,
+) -> Result<EmbeddingResponse, CallFailure> {
+    let plan = plan::choose(&gateway.providers.load(), target).map_err(CallFailure::Plan)?;
+    let answer = gateway.driver.embed(plan, request, account).await.map_err(CallFailure::Attempt)?;
+    account.embedded(&answer);
+    Ok(answer)
 }

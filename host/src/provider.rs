@@ -91,7 +91,7 @@ impl Provider {
 
     /// Whether one of its models has this id or alias.
     pub fn knows_model(&self, name: &str) -> bool {
-        self.models().iter().any(|model| model.id == name || model.aliases.iter().any(|alias| alias == name))
+        self.version().is_some_and(|version| version.model(name).is_some())
     }
 
     /// The model that it is asked for a task, or for any.

@@ -1,7 +1,8 @@
 //! Why an attempt failed, and what that allows. Pure.
 
+use super::fetch::FetchError;
 use super::retry::{Advice, Again};
-use crate::contract::{Failure, FailureKind, Retry};
+use crate::contract::{Dropped, Failure, FailureKind, Retry};
 use crate::domain::ErrorKind;
 use crate::plugin::{CallError, Fault};
 use jiff::Timestamp;
@@ -23,6 +24,10 @@ pub enum AttemptError {
     },
     /// The plugin broke.
     Plugin(Fault),
+    /// What the provider can't take of the request, where the operator does not want it left out.
+    Dropped(Vec<Dropped>),
+    /// The caller's media could not be fetched.
+    Media(FetchError),
     /// The caller's text document is not text.
     MediaNotText,
     Upstream(UpstreamError),
@@ -61,6 +66,12 @@ impl Origin {
     }
 }
 
+/// In whose words the parameters are named is the caller's dialect's to say.
+pub fn dropped_message(dropped: &[Dropped], name: impl Fn(&str) -> String) -> String {
+    let each: Vec<String> = dropped.iter().map(|dropped| format!("`{}` ({})", name(&dropped.parameter), dropped.reason)).collect();
+    format!("the provider can't take {}: leave it out, or ask for a model that can", each.join(", "))
+}
+
 impl AttemptError {
     pub(super) fn of_decode(error: CallError, status: u16) -> Self {
         match error {
@@ -96,7 +107,8 @@ impl AttemptError {
             Self::Encode(failure) | Self::Provider { failure, .. } => failure.kind.into(),
             Self::Plugin(Fault::NoRoom) => ErrorKind::Overloaded,
             Self::Plugin(_) => ErrorKind::Plugin,
-            Self::MediaNotText => ErrorKind::InvalidRequest,
+            Self::Dropped(_) => ErrorKind::Unsupported,
+            Self::MediaNotText | Self::Media(_) => ErrorKind::InvalidRequest,
             Self::Upstream(error) => match error {
                 UpstreamError::Unreachable(_) => ErrorKind::Unreachable,
                 UpstreamError::ConnectTimeout(_) | UpstreamError::FirstByteTimeout(_) | UpstreamError::IdleTimeout(_) => ErrorKind::Timeout,
@@ -107,7 +119,7 @@ impl AttemptError {
 
     pub fn origin(&self) -> Origin {
         match self {
-            Self::Encode(_) | Self::Plugin(_) | Self::MediaNotText => Origin::Gateway,
+            Self::Encode(_) | Self::Plugin(_) | Self::Dropped(_) | Self::Media(_) | Self::MediaNotText => Origin::Gateway,
             Self::Provider { .. } | Self::Upstream(_) => Origin::Provider,
         }
     }
@@ -133,6 +145,8 @@ impl AttemptError {
             Self::Encode(failure) | Self::Provider { failure, .. } => failure.message.clone(),
             Self::Plugin(Fault::NoRoom) => Fault::NoRoom.to_string(),
             Self::Plugin(fault) => format!("the provider's plugin failed: {fault}"),
+            Self::Dropped(dropped) => dropped_message(dropped, str::to_owned),
+            Self::Media(error) => error.to_string(),
             Self::MediaNotText => "a text document is not valid UTF-8: send it as text, or in a format that the provider reads".to_owned(),
             Self::Upstream(error) => error.to_string(),
         }
@@ -153,7 +167,9 @@ impl AttemptError {
             Self::Provider { failure, .. } => Advice { again: again(&failure.retry, now), elsewhere: elsewhere(failure.kind) },
             // A plugin that broke on a request breaks on it again.
             Self::Plugin(_) => Advice { again: Again::Never, elsewhere: true },
-            Self::MediaNotText => Advice { again: Again::Never, elsewhere: true },
+            Self::MediaNotText | Self::Dropped(_) => Advice { again: Again::Never, elsewhere: true },
+            // Another provider may fetch it itself.
+            Self::Media(_) => Advice { again: Again::Never, elsewhere: true },
             Self::Upstream(UpstreamError::TooLarge(_)) => Advice { again: Again::Never, elsewhere: true },
             Self::Upstream(_) => Advice { again: Again::AfterBackoff, elsewhere: true },
         }

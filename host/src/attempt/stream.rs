@@ -3,11 +3,12 @@
 //! Owns: frames, the decoder's instance, the version that the stream began with (it finishes on it), what ends it. Dropped, it closes the
 //! connection to the provider at once.
 
+use super::chat::Finishing;
 use super::failure::{AttemptError, UpstreamError};
 use super::frames::Splitter;
-use super::supply_id;
 use super::upstream::{Piece, Reply};
 use crate::contract::{ChatEvent, Frame, Framing};
+use crate::domain::estimate::Output;
 use crate::plugin::{Decoder, Fault, InFlight};
 use std::time::Duration;
 
@@ -24,6 +25,9 @@ pub struct EventStream {
     splitter: Option<Splitter>,
     decoder: Decoder,
     version: InFlight,
+    finishing: Finishing,
+    /// What the answer comes to so far.
+    output: Output,
     /// What was read while it was decided whether this stream is an answer.
     held: Vec<ChatEvent>,
     /// What ended the stream, told after the events that came before it.
@@ -35,13 +39,22 @@ pub struct EventStream {
 }
 
 impl EventStream {
-    pub(super) fn new(reply: Reply, framing: Framing, decoder: Decoder, version: InFlight, key: Option<&str>) -> Self {
+    pub(super) fn new(
+        reply: Reply,
+        framing: Framing,
+        decoder: Decoder,
+        version: InFlight,
+        finishing: Finishing,
+        key: Option<&str>,
+    ) -> Self {
         let (waited, status) = (reply.waited, reply.status());
         Self {
             reply: Some(reply),
             splitter: Some(Splitter::new(framing)),
             decoder,
             version,
+            finishing,
+            output: Output::default(),
             held: Vec::new(),
             failed: None,
             waited,
@@ -87,6 +100,10 @@ impl EventStream {
             let Some(mut events) = self.step().await else { return Ok(Some(Vec::new())) };
             if let Some(ended) = events.iter().position(|event| matches!(event, ChatEvent::Ended)) {
                 events.truncate(ended + 1);
+                // Before the end: what comes after it is not read.
+                if let Some(usage) = self.finishing.usage(&self.output) {
+                    events.insert(ended, usage);
+                }
                 self.splitter = None;
                 self.failed = None;
             }
@@ -180,7 +197,7 @@ impl EventStream {
         {
             self.failed = Some(AttemptError::Provider { failure: Box::new(failure), status: self.status });
         }
-        events.iter_mut().for_each(supply_id);
+        events.iter_mut().for_each(|event| self.finishing.finish(event, &mut self.output));
         events
     }
 

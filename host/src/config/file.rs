@@ -1,9 +1,10 @@
 //! `gateway.toml` as it is written, and its way into checked values.
 
-use super::{ConfigError, Env, ProviderConfig, base_url, checked_key};
+use super::{ConfigError, Env, MediaConfig, ProviderConfig, UnsupportedParams, base_url, checked_key};
 use crate::domain::is_provider_id;
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::time::Duration;
 use url::Url;
 
 /// The file, if there is one.
@@ -14,6 +15,43 @@ pub(super) struct FileConfig {
     pub(super) providers: BTreeMap<String, FileProvider>,
     #[serde(default)]
     pub(super) aliases: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(super) unsupported_params: UnsupportedParams,
+    #[serde(default)]
+    pub(super) media: FileMedia,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct FileMedia {
+    fetch: bool,
+    max_bytes: usize,
+    timeout_ms: u64,
+    private_addresses: bool,
+}
+
+impl Default for FileMedia {
+    fn default() -> Self {
+        Self { fetch: false, max_bytes: 20 << 20, timeout_ms: 10_000, private_addresses: false }
+    }
+}
+
+impl FileMedia {
+    pub(super) fn checked(self) -> Result<Option<MediaConfig>, ConfigError> {
+        let in_range = |name: &str, value: u64, max: u64| match value {
+            value if (1..=max).contains(&value) => Ok(()),
+            value => Err(ConfigError::Value {
+                name: format!("media.{name}"),
+                value: value.to_string(),
+                expected: format!("expected a number from 1 to {max}"),
+            }),
+        };
+        in_range("max_bytes", self.max_bytes as u64, 128 << 20)?;
+        in_range("timeout_ms", self.timeout_ms, 120_000)?;
+        let timeout = Duration::from_millis(self.timeout_ms);
+        let config = MediaConfig { max_bytes: self.max_bytes, timeout, private_addresses: self.private_addresses };
+        Ok(self.fetch.then_some(config))
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]

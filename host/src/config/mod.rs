@@ -42,6 +42,31 @@ pub struct Config {
     pub providers: BTreeMap<String, ProviderConfig>,
     /// Further names for `provider/model`.
     pub aliases: BTreeMap<String, String>,
+    pub unsupported_params: UnsupportedParams,
+    /// Absent: the gateway fetches no media.
+    pub media: Option<MediaConfig>,
+}
+
+/// What becomes of a request of which a provider can't take everything.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UnsupportedParams {
+    /// It is left out, and named in `x-gateway-dropped-params`.
+    #[default]
+    Drop,
+    /// The request is refused, or goes to another candidate.
+    Reject,
+}
+
+/// Media that the gateway fetches for providers that don't.
+#[derive(Debug, Clone, Copy)]
+pub struct MediaConfig {
+    /// Of one piece.
+    pub max_bytes: usize,
+    /// For one piece, from the first packet to the last.
+    pub timeout: Duration,
+    /// Whether it may be fetched from this machine and private networks.
+    pub private_addresses: bool,
 }
 
 /// Where the gateway listens, and what a connection may do.
@@ -187,6 +212,8 @@ impl Config {
             demo,
             providers,
             aliases: file.aliases,
+            unsupported_params: file.unsupported_params,
+            media: file.media.checked()?,
         })
     }
 }

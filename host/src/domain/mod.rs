@@ -4,6 +4,7 @@
 mod blobs;
 mod call;
 mod error_kind;
+pub mod estimate;
 mod gather;
 mod ids;
 pub mod replay;

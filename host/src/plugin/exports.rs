@@ -3,13 +3,10 @@
 //! The generated bindings look up and type-check all functions for every instance, which costs more than the rest of making one. An instance is made
 //! for one call, so it looks up one function; that all of them fit is checked when the version is validated.
 
-use crate::contract::{ChatEvent, ChatRequest, ChatResponse, Failure, Frame, Header, HttpRequest, HttpResponse, ProviderInfo};
+use crate::contract::{ChatEvent, Frame, Header};
 use wasmtime::component::{Component, ComponentExportIndex, ResourceAny, TypedFunc};
 
-/// The contract's functions, by what they take and give.
-pub(super) type Describe = TypedFunc<(), (ProviderInfo,)>;
-pub(super) type Encode<'a> = TypedFunc<(&'a ChatRequest,), (Result<HttpRequest, Failure>,)>;
-pub(super) type Decode<'a> = TypedFunc<(&'a HttpResponse, &'a str), (Result<ChatResponse, Failure>,)>;
+/// The decoder's functions, by what they take and give.
 pub(super) type NewDecoder<'a> = TypedFunc<(&'a str, &'a [Header]), (ResourceAny,)>;
 pub(super) type Push<'a> = TypedFunc<(ResourceAny, &'a [Frame]), (Vec<ChatEvent>,)>;
 pub(super) type Finish = TypedFunc<(ResourceAny,), (Vec<ChatEvent>,)>;
@@ -23,6 +20,23 @@ pub(super) struct Exports {
     pub(super) new_decoder: ComponentExportIndex,
     pub(super) push: ComponentExportIndex,
     pub(super) finish: ComponentExportIndex,
+    pub(super) embeddings: Option<EmbeddingsExports>,
+    pub(super) tokens: Option<TokensExports>,
+}
+
+/// The optional interface `embeddings`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct EmbeddingsExports {
+    pub(super) encode: ComponentExportIndex,
+    pub(super) decode: ComponentExportIndex,
+}
+
+/// The optional interface `tokens`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TokensExports {
+    pub(super) estimate: ComponentExportIndex,
+    pub(super) encode: ComponentExportIndex,
+    pub(super) decode: ComponentExportIndex,
 }
 
 impl Exports {
@@ -30,7 +44,12 @@ impl Exports {
     pub(super) fn find(component: &Component, contract: &str, version: &str) -> Option<Self> {
         let interface = |name: &str| component.get_export_index(None, &*format!("{contract}{name}@{version}"));
         let (manifest, chat) = (interface("manifest")?, interface("chat")?);
-        let of_chat = |name: &str| component.get_export_index(Some(&chat), name);
+        let of = |interface: &ComponentExportIndex, name: &str| component.get_export_index(Some(interface), name);
+        let of_chat = |name: &str| of(&chat, name);
+        let embeddings =
+            interface("embeddings").and_then(|at| Some(EmbeddingsExports { encode: of(&at, "encode")?, decode: of(&at, "decode")? }));
+        let tokens = interface("tokens")
+            .and_then(|at| Some(TokensExports { estimate: of(&at, "estimate")?, encode: of(&at, "encode")?, decode: of(&at, "decode")? }));
         Some(Self {
             describe: component.get_export_index(Some(&manifest), "describe")?,
             encode: of_chat("encode")?,
@@ -38,6 +57,8 @@ impl Exports {
             new_decoder: of_chat("[constructor]decoder")?,
             push: of_chat("[method]decoder.push")?,
             finish: of_chat("[method]decoder.finish")?,
+            embeddings,
+            tokens,
         })
     }
 }

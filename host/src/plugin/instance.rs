@@ -5,18 +5,18 @@
 //!
 //! Clocks stand still and random numbers repeat: an adapter's functions are pure, whatever its toolchain links in.
 
-use super::exports::{Decode, Describe, Encode, Exports, Finish, NewDecoder, Push};
+use super::exports::{Exports, Finish, NewDecoder, Push};
 use super::lane::{BoxFuture, Lane};
 use super::{CallError, Fault, Limits};
-use crate::contract::guest::{Adapter, diagnostics, types};
-use crate::contract::{ChatEvent, ChatRequest, ChatResponse, Failure, Frame, Header, HttpRequest, HttpResponse, ProviderInfo};
+use crate::contract::guest::{Adapter, WithEmbeddings, WithTokens, diagnostics, types};
+use crate::contract::{ChatEvent, Failure, Frame, Header};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::Semaphore;
-use wasmtime::component::{InstancePre, ResourceAny, ResourceTable};
+use wasmtime::component::{ComponentExportIndex, ComponentNamedList, InstancePre, Lift, Lower, ResourceAny, ResourceTable, TypedFunc};
 use wasmtime::{Engine, ResourceLimiter, Store, Trap, UpdateDeadline};
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView};
 
@@ -204,41 +204,39 @@ impl Instance {
 
     /// Whether every function has the contract's types.
     pub(super) fn check_types(&mut self) -> wasmtime::Result<()> {
-        Adapter::new(&mut self.store, &self.component).map(drop)
+        Adapter::new(&mut self.store, &self.component)?;
+        if self.shared.exports.embeddings.is_some() {
+            WithEmbeddings::new(&mut self.store, &self.component)?;
+        }
+        if self.shared.exports.tokens.is_some() {
+            WithTokens::new(&mut self.store, &self.component)?;
+        }
+        Ok(())
     }
 
-    /// `manifest.describe`.
-    pub(super) async fn describe(self) -> Result<ProviderInfo, Fault> {
-        let call = self.call(|it| {
+    /// Calls one function, which `check_types` has found to take and give this. The used instance comes back to be thrown away off the request path.
+    pub(super) async fn invoke<P, R>(self, function: ComponentExportIndex, arguments: P) -> (Option<Self>, Result<R, Fault>)
+    where
+        P: ComponentNamedList + Lower + Send + Sync + 'static,
+        R: Lift + Send + Sync + 'static,
+        (R,): ComponentNamedList + Lift,
+    {
+        self.call(move |it| {
             Box::pin(async move {
-                let describe: Describe = it.component.get_typed_func(&mut it.store, &it.shared.exports.describe)?;
-                Ok(describe.call_async(&mut it.store, ()).await?.0)
+                let function: TypedFunc<P, (R,)> = it.component.get_typed_func(&mut it.store, &function)?;
+                Ok(function.call_async(&mut it.store, arguments).await?.0)
             })
-        });
-        call.await.1
+        })
+        .await
     }
 
-    /// `chat.encode`. The used instance comes back to be thrown away off the request path.
-    pub(super) async fn encode(self, request: Arc<ChatRequest>) -> (Option<Self>, Result<HttpRequest, CallError>) {
-        let call = self.call(|it| {
-            Box::pin(async move {
-                let encode: Encode<'_> = it.component.get_typed_func(&mut it.store, &it.shared.exports.encode)?;
-                Ok(encode.call_async(&mut it.store, (&request,)).await?.0)
-            })
-        });
-        let (used, result) = call.await;
-        (used, flatten(result))
-    }
-
-    /// `chat.decode`.
-    pub(super) async fn decode(self, response: HttpResponse, context: String) -> (Option<Self>, Result<ChatResponse, CallError>) {
-        let call = self.call(|it| {
-            Box::pin(async move {
-                let decode: Decode<'_> = it.component.get_typed_func(&mut it.store, &it.shared.exports.decode)?;
-                Ok(decode.call_async(&mut it.store, (&response, &context)).await?.0)
-            })
-        });
-        let (used, result) = call.await;
+    /// As `invoke`, of a function that may say that it can't be done.
+    pub(super) async fn try_invoke<P, R>(self, function: ComponentExportIndex, arguments: P) -> (Option<Self>, Result<R, CallError>)
+    where
+        P: ComponentNamedList + Lower + Send + Sync + 'static,
+        R: Lift + Send + Sync + 'static,
+    {
+        let (used, result) = self.invoke::<P, Result<R, Failure>>(function, arguments).await;
         (used, flatten(result))
     }
 

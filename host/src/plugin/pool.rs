@@ -5,6 +5,7 @@
 //! (a burst), the request makes its own.
 
 use super::Fault;
+use super::exports::Exports;
 use super::instance::{Guest, Instance, Shared};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
@@ -54,6 +55,10 @@ impl Pool {
         let stock = Arc::new(Stock::default());
         let task = tokio::spawn(keep_stocked(pre.clone(), shared.clone(), Arc::clone(&stock)));
         Self { pre, shared, stock, _task: AbortOnDropHandle::new(task) }
+    }
+
+    pub(super) fn exports(&self) -> &Exports {
+        &self.shared.exports
     }
 
     /// Fills the pool, off the request path.

@@ -159,7 +159,8 @@ fn check_contract_version(version: &str) -> Result<(), Rejection> {
 async fn describe(shared: &Shared, pre: &InstancePre<Guest>) -> Result<ProviderInfo, Rejection> {
     let mut instance = Instance::new(shared.clone(), pre.clone()).await.map_err(Rejection::Describe)?;
     instance.check_types().map_err(|error| Rejection::Misfit(error.root_cause().to_string()))?;
-    let info = instance.describe().await.map_err(Rejection::Describe)?;
+    let (_used, info) = instance.invoke(shared.exports.describe, ()).await;
+    let info = info.map_err(Rejection::Describe)?;
     check_description(&info)?;
     Ok(info)
 }

@@ -1,14 +1,16 @@
 //! One build of an adapter: its code, its description, its instances, and how it has done so far.
 
+use super::exports::Exports;
 use super::instance::{Decoder, Guest, Shared};
 use super::pool::Pool;
 use super::{CallError, Fault};
-use crate::contract::{ChatRequest, ChatResponse, Header, HttpRequest, HttpResponse, ProviderInfo};
+use crate::contract::embeddings::{EmbeddingRequest, EmbeddingResponse};
+use crate::contract::{ChatRequest, ChatResponse, Failure, FailureKind, Header, HttpRequest, HttpResponse, ModelInfo, ProviderInfo, Retry};
 use jiff::Timestamp;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use wasmtime::component::InstancePre;
+use wasmtime::component::{ComponentExportIndex, ComponentNamedList, InstancePre, Lift, Lower};
 
 /// A validated adapter that can take requests.
 pub struct Version {
@@ -54,15 +56,17 @@ impl Version {
         }
     }
 
+    /// A model that it knows, by id or alias.
+    pub fn model(&self, name: &str) -> Option<&ModelInfo> {
+        self.info.models.iter().find(|model| model.id == name || model.aliases.iter().any(|alias| alias == name))
+    }
+
     /// The request that the adapter's provider expects.
     ///
     /// # Errors
     /// The adapter's own failure, or the plugin's fault.
     pub async fn encode(&self, request: Arc<ChatRequest>) -> Result<HttpRequest, CallError> {
-        let instance = self.counted(self.pool.take().await)?;
-        let (used, result) = instance.encode(request).await;
-        self.pool.retire(used);
-        self.counted_call(result)
+        self.invoke(|exports| Some(exports.encode), (request,)).await
     }
 
     /// The answer that came whole.
@@ -70,10 +74,73 @@ impl Version {
     /// # Errors
     /// The provider's failure as the adapter reads it, or the plugin's fault.
     pub async fn decode(&self, response: HttpResponse, context: String) -> Result<ChatResponse, CallError> {
+        self.invoke(|exports| Some(exports.decode), (response, context)).await
+    }
+
+    /// The request for embeddings.
+    ///
+    /// # Errors
+    /// As `encode`; `unsupported` where the adapter has none.
+    pub async fn encode_embeddings(&self, request: Arc<EmbeddingRequest>) -> Result<HttpRequest, CallError> {
+        self.invoke(|exports| Some(exports.embeddings?.encode), (request,)).await
+    }
+
+    /// The embeddings that came.
+    ///
+    /// # Errors
+    /// As `decode`.
+    pub async fn decode_embeddings(&self, response: HttpResponse, context: String) -> Result<EmbeddingResponse, CallError> {
+        self.invoke(|exports| Some(exports.embeddings?.decode), (response, context)).await
+    }
+
+    /// The request that has the provider count a prompt.
+    ///
+    /// # Errors
+    /// As `encode`; `unsupported` where the provider does not count, or the adapter can't ask it.
+    pub async fn encode_count(&self, request: Arc<ChatRequest>) -> Result<HttpRequest, CallError> {
+        self.invoke(|exports| Some(exports.tokens?.encode), (request,)).await
+    }
+
+    /// The provider's count, in tokens.
+    ///
+    /// # Errors
+    /// As `decode`.
+    pub async fn decode_count(&self, response: HttpResponse, context: String) -> Result<u32, CallError> {
+        self.invoke(|exports| Some(exports.tokens?.decode), (response, context)).await
+    }
+
+    /// The adapter's own estimate of a prompt, in tokens. Absent: it makes none.
+    pub async fn estimate(&self, request: Arc<ChatRequest>) -> Option<u32> {
+        let function = self.pool.exports().tokens?.estimate;
+        let instance = self.counted(self.pool.take().await).ok()?;
+        let (used, result) = instance.invoke(function, (request,)).await;
+        self.pool.retire(used);
+        self.counted(result).ok()
+    }
+
+    /// Calls one function of a fresh instance; `unsupported` where the adapter does not export it.
+    async fn invoke<P, R>(&self, function: fn(&Exports) -> Option<ComponentExportIndex>, arguments: P) -> Result<R, CallError>
+    where
+        P: ComponentNamedList + Lower + Send + Sync + 'static,
+        R: Lift + Send + Sync + 'static,
+    {
+        let function = function(self.pool.exports()).ok_or_else(|| CallError::Failure(Box::new(self.not_offered())))?;
         let instance = self.counted(self.pool.take().await)?;
-        let (used, result) = instance.decode(response, context).await;
+        let (used, result) = instance.try_invoke(function, arguments).await;
         self.pool.retire(used);
         self.counted_call(result)
+    }
+
+    fn not_offered(&self) -> Failure {
+        Failure {
+            kind: FailureKind::Unsupported,
+            message: format!("the adapter of {} does not offer this", self.info.name),
+            provider_type: None,
+            provider_code: None,
+            parameter: Some("model".to_owned()),
+            retry: Retry::Never,
+            extras: Vec::new(),
+        }
     }
 
     /// A reader for one stream.

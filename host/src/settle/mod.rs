@@ -5,8 +5,9 @@
 //! Prompts and answers are logged only if `LOG_PROMPTS` asks for them.
 
 use crate::attempt::{Attempt, Observer};
+use crate::contract::embeddings::EmbeddingResponse;
 use crate::contract::{ChatEvent, ChatRequest, ChatResponse, FinishReason, PartBody, Usage};
-use crate::domain::{CallContext, ErrorKind, RequestId};
+use crate::domain::{CallContext, ErrorKind, RequestId, estimate};
 use std::time::Duration;
 
 /// Of a prompt or an answer, in one log line.
@@ -130,6 +131,12 @@ impl Account {
         }
     }
 
+    /// Notes embeddings.
+    pub fn embedded(&mut self, answer: &EmbeddingResponse) {
+        self.usage.clone_from(&answer.usage);
+        self.answered_model = answer.model.as_deref().map(model_name);
+    }
+
     /// Notes one event of a stream.
     pub fn event(&mut self, event: &ChatEvent) {
         match event {
@@ -185,6 +192,7 @@ impl Account {
             cache_read_tokens = usage.and_then(|usage| usage.cache_read),
             cache_write_tokens = usage.and_then(|usage| usage.cache_write),
             reasoning_tokens = usage.and_then(|usage| usage.reasoning),
+            tokens_estimated = usage.is_some_and(estimate::is_estimated).then_some(true),
             prompt = self.texts.as_ref().map(|texts| texts.prompt.as_str()),
             response = self.texts.as_ref().map(|texts| texts.response.as_str()),
             "request"

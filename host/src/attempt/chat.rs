@@ -1,0 +1,222 @@
+//! One attempt at a chat: encode, send, and read the answer whole or as a stream, whichever way the adapter chose.
+//!
+//! A stream counts as answered once its first part has begun; until then it is tried again and falls back like any request.
+
+use super::failure::AttemptError;
+use super::replays::{Replays, Sealer};
+use super::stream::EventStream;
+use super::upstream::Reply;
+use super::{Attempt, Exchange, Target};
+use crate::config::UnsupportedParams;
+use crate::contract::{
+    Capabilities, ChatEvent, ChatRequest, ChatResponse, Dropped, FailureKind, Framing, HttpRequest, HttpResponse, PartBody, PartKind,
+};
+use crate::domain::estimate::{self, Prompt};
+use crate::domain::{Blobs, Call, Gathered};
+use crate::plan::Candidate;
+use crate::plugin::{CallError, Fault, InFlight};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// An answer, and what had to be left out of the request for it.
+pub struct Answered {
+    pub answer: Answer,
+    pub dropped: Vec<Dropped>,
+}
+
+pub enum Answer {
+    Whole(ChatResponse),
+    Stream(Box<EventStream>),
+}
+
+/// A chat on its way to an answer.
+pub(super) struct ChatExchange {
+    request: Arc<ChatRequest>,
+    replays: Replays,
+    blobs: Blobs,
+}
+
+impl ChatExchange {
+    pub(super) fn new(call: Call) -> Self {
+        let mut request = call.request;
+        let replays = Replays::take(&mut request);
+        Self { request: Arc::new(request), replays, blobs: call.blobs }
+    }
+}
+
+/// Puts into a chat request what differs from candidate to candidate.
+pub(super) fn address(request: &mut ChatRequest, replays: &Replays, candidate: &Candidate) {
+    request.model.clone_from(&candidate.model);
+    request.settings = candidate.provider.ready().map(|ready| ready.settings.clone()).unwrap_or_default();
+    replays.give(&candidate.provider.id, request);
+}
+
+impl Exchange for ChatExchange {
+    type Answer = Answered;
+
+    fn address(&mut self, candidate: &Candidate) {
+        address(Arc::make_mut(&mut self.request), &self.replays, candidate);
+    }
+
+    async fn run(&mut self, target: &Target<'_>, attempt: &mut Attempt) -> Result<Answered, AttemptError> {
+        let version = target.ready.version.enter();
+        let mut encoded = self.encode(target, &version).await?;
+        let dropped = std::mem::take(&mut encoded.dropped);
+        if target.driver.unsupported_params == UnsupportedParams::Reject && !dropped.is_empty() {
+            return Err(AttemptError::Dropped(dropped));
+        }
+        let context = std::mem::take(&mut encoded.context);
+        let framing = encoded.framing;
+        let reply = target.send(&version, encoded, &self.blobs, attempt).await?;
+        if is_stream(&reply, framing) {
+            let answer = self.read_stream(target, version, (reply, framing, context), attempt).await?;
+            return Ok(Answered { answer, dropped });
+        }
+        let (waited, whole) = reply.whole().await;
+        attempt.waited = waited;
+        let mut answer = decode(&version, whole.map_err(AttemptError::Upstream)?, context).await?;
+        self.complete(target, &mut answer);
+        Ok(Answered { answer: Answer::Whole(answer), dropped })
+    }
+}
+
+impl ChatExchange {
+    /// Media that the provider does not fetch is fetched first, or when the adapter says so, if the operator allows it.
+    async fn encode(&mut self, target: &Target<'_>, version: &InFlight) -> Result<HttpRequest, AttemptError> {
+        let known = target.ready.version.model(&target.candidate.model).and_then(|model| model.capabilities);
+        if known.is_some_and(|can| !can.contains(Capabilities::MEDIA_BY_URL)) {
+            self.fetch_media(target).await?;
+        }
+        match version.encode(Arc::clone(&self.request)).await {
+            Err(CallError::Failure(failure)) if failure.kind == FailureKind::Unsupported => {
+                if self.fetch_media(target).await? {
+                    return version.encode(Arc::clone(&self.request)).await.map_err(AttemptError::of_encode);
+                }
+                Err(AttemptError::Encode(failure))
+            }
+            encoded => encoded.map_err(AttemptError::of_encode),
+        }
+    }
+
+    /// Whether anything was fetched.
+    async fn fetch_media(&mut self, target: &Target<'_>) -> Result<bool, AttemptError> {
+        let Some(fetcher) = &target.driver.media else { return Ok(false) };
+        let request = Arc::make_mut(&mut self.request);
+        fetcher.fetch_all(&mut request.messages, &mut self.blobs).await.map_err(AttemptError::Media)
+    }
+
+    async fn read_stream(
+        &self,
+        target: &Target<'_>,
+        version: InFlight,
+        (reply, framing, context): (Reply, Framing, String),
+        attempt: &mut Attempt,
+    ) -> Result<Answer, AttemptError> {
+        let decoder = version.decoder(context, reply.headers()).await.map_err(AttemptError::Plugin)?;
+        let finishing = Finishing { sealer: self.sealer(target), prompt: Prompt::of(&self.request) };
+        let mut stream = EventStream::new(reply, framing, decoder, version, finishing, target.ready.key());
+        let begun = stream.begin().await;
+        attempt.waited = stream.waited();
+        begun?;
+        if self.request.stream {
+            return Ok(Answer::Stream(Box::new(stream)));
+        }
+        let gathered = gather(&mut stream).await;
+        attempt.waited = stream.waited();
+        gathered.map(Answer::Whole)
+    }
+
+    fn sealer(&self, target: &Target<'_>) -> Sealer {
+        Sealer::new(&target.candidate.provider.id, &self.request)
+    }
+
+    /// Puts in what a provider leaves to the host.
+    fn complete(&self, target: &Target<'_>, answer: &mut ChatResponse) {
+        let parts = || answer.choices.iter().flat_map(|choice| &choice.parts);
+        if parts().any(|part| part.replay.is_some()) {
+            self.sealer(target).seal_answer(answer);
+        }
+        for part in answer.choices.iter_mut().flat_map(|choice| &mut choice.parts) {
+            if let PartBody::ToolCall(call) = &mut part.body {
+                supply(&mut call.id);
+            }
+        }
+        if !estimate::is_told(answer.usage.as_ref()) {
+            answer.usage = Some(Prompt::of(&self.request).usage_of(answer));
+        }
+    }
+}
+
+/// What the host adds to a stream's events.
+#[derive(Debug)]
+pub(super) struct Finishing {
+    sealer: Sealer,
+    /// For usage, should the provider not tell.
+    prompt: Prompt,
+}
+
+impl Finishing {
+    /// `output`: what the answer has been estimated at so far.
+    pub(super) fn finish(&self, event: &mut ChatEvent, output: &mut estimate::Output) {
+        output.add(event);
+        self.sealer.seal_event(event);
+        if let ChatEvent::PartOpened(opening) = event
+            && let PartKind::ToolCall(call) = &mut opening.kind
+        {
+            supply(&mut call.id);
+        }
+    }
+
+    /// Usage of a stream that told none.
+    pub(super) fn usage(&self, output: &estimate::Output) -> Option<ChatEvent> {
+        (!output.usage_was_told()).then(|| ChatEvent::Usage(self.prompt.usage_with(output)))
+    }
+}
+
+/// What a stream adds up to, for a caller who wants it whole.
+async fn gather(stream: &mut EventStream) -> Result<ChatResponse, AttemptError> {
+    let mut gathered = Gathered::default();
+    let broken = |reason: String| AttemptError::Plugin(Fault::BrokeContract(reason));
+    while let Some(events) = stream.next().await? {
+        for event in events {
+            gathered.add(event).map_err(|disorder| broken(disorder.to_string()))?;
+        }
+    }
+    gathered.complete().ok_or_else(|| broken("its decoder did not end the stream".into()))
+}
+
+async fn decode(version: &InFlight, response: HttpResponse, context: String) -> Result<ChatResponse, AttemptError> {
+    let status = response.status;
+    let decoded = version.decode(response, context).await;
+    let answer = decoded.map_err(|error| AttemptError::of_decode(error, status))?;
+    check_success(version, status)?;
+    Ok(answer)
+}
+
+/// An adapter that makes an answer of an error breaks the contract.
+pub(super) fn check_success(version: &InFlight, status: u16) -> Result<(), AttemptError> {
+    if (200..300).contains(&status) {
+        return Ok(());
+    }
+    version.count_fault();
+    let reason = format!("its decode() took an answer with status {status} for a success");
+    Err(AttemptError::of_decode(CallError::Fault(Fault::BrokeContract(reason)), status))
+}
+
+/// Whether the body is the stream that was asked for: a 2xx that says nothing else of itself.
+fn is_stream(reply: &Reply, framing: Framing) -> bool {
+    let content_type = reply.header("content-type").unwrap_or_default();
+    let fits = match framing {
+        Framing::Whole => false,
+        Framing::Sse => content_type.is_empty() || content_type.starts_with("text/event-stream"),
+        Framing::Ndjson => !content_type.starts_with("text/html"),
+    };
+    fits && (200..300).contains(&reply.status())
+}
+
+/// Gives a tool call an id where the provider gave none.
+fn supply(id: &mut String) {
+    if id.is_empty() {
+        *id = format!("call_{}", Uuid::now_v7().simple());
+    }
+}

@@ -1,0 +1,65 @@
+//! One attempt at counting a prompt: by the provider, or where it does not count, by the adapter's estimate, or else by the gateway's.
+
+use super::chat::{address, check_success};
+use super::failure::AttemptError;
+use super::replays::Replays;
+use super::{Attempt, Exchange, Target};
+use crate::contract::{ChatRequest, FailureKind};
+use crate::domain::estimate::Prompt;
+use crate::domain::{Blobs, Call};
+use crate::plan::Candidate;
+use crate::plugin::{CallError, InFlight};
+use std::sync::Arc;
+
+/// How many tokens a prompt has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counted {
+    pub tokens: u32,
+    /// Whether it was not the provider who counted.
+    pub estimated: bool,
+}
+
+pub(super) struct CountExchange {
+    request: Arc<ChatRequest>,
+    replays: Replays,
+    blobs: Blobs,
+}
+
+impl CountExchange {
+    pub(super) fn new(call: Call) -> Self {
+        let mut request = call.request;
+        let replays = Replays::take(&mut request);
+        Self { request: Arc::new(request), replays, blobs: call.blobs }
+    }
+
+    async fn estimate(&self, version: &InFlight) -> Counted {
+        let told = version.estimate(Arc::clone(&self.request)).await;
+        Counted { tokens: told.unwrap_or_else(|| Prompt::of(&self.request).tokens()), estimated: true }
+    }
+}
+
+impl Exchange for CountExchange {
+    type Answer = Counted;
+
+    fn address(&mut self, candidate: &Candidate) {
+        address(Arc::make_mut(&mut self.request), &self.replays, candidate);
+    }
+
+    async fn run(&mut self, target: &Target<'_>, attempt: &mut Attempt) -> Result<Counted, AttemptError> {
+        let version = target.ready.version.enter();
+        let mut encoded = match version.encode_count(Arc::clone(&self.request)).await {
+            Err(CallError::Failure(failure)) if failure.kind == FailureKind::Unsupported => return Ok(self.estimate(&version).await),
+            encoded => encoded.map_err(AttemptError::of_encode)?,
+        };
+        let context = std::mem::take(&mut encoded.context);
+        let reply = target.send(&version, encoded, &self.blobs, attempt).await?;
+        let (waited, whole) = reply.whole().await;
+        attempt.waited = waited;
+        let response = whole.map_err(AttemptError::Upstream)?;
+        let status = response.status;
+        let decoded = version.decode_count(response, context).await;
+        let tokens = decoded.map_err(|error| AttemptError::of_decode(error, status))?;
+        check_success(&version, status)?;
+        Ok(Counted { tokens, estimated: false })
+    }
+}

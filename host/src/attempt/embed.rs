@@ -1,0 +1,50 @@
+//! One attempt at embeddings.
+
+use super::chat::check_success;
+use super::failure::AttemptError;
+use super::{Attempt, Exchange, Target};
+use crate::contract::embeddings::{EmbeddingRequest, EmbeddingResponse};
+use crate::domain::Blobs;
+use crate::plan::Candidate;
+use crate::plugin::Fault;
+use std::sync::Arc;
+
+pub(super) struct EmbedExchange {
+    request: Arc<EmbeddingRequest>,
+    blobs: Blobs,
+}
+
+impl EmbedExchange {
+    pub(super) fn new(request: EmbeddingRequest) -> Self {
+        Self { request: Arc::new(request), blobs: Blobs::default() }
+    }
+}
+
+impl Exchange for EmbedExchange {
+    type Answer = EmbeddingResponse;
+
+    fn address(&mut self, candidate: &Candidate) {
+        let request = Arc::make_mut(&mut self.request);
+        request.model.clone_from(&candidate.model);
+        request.settings = candidate.provider.ready().map(|ready| ready.settings.clone()).unwrap_or_default();
+    }
+
+    async fn run(&mut self, target: &Target<'_>, attempt: &mut Attempt) -> Result<EmbeddingResponse, AttemptError> {
+        let version = target.ready.version.enter();
+        let mut encoded = version.encode_embeddings(Arc::clone(&self.request)).await.map_err(AttemptError::of_encode)?;
+        let context = std::mem::take(&mut encoded.context);
+        let reply = target.send(&version, encoded, &self.blobs, attempt).await?;
+        let (waited, whole) = reply.whole().await;
+        attempt.waited = waited;
+        let response = whole.map_err(AttemptError::Upstream)?;
+        let status = response.status;
+        let decoded = version.decode_embeddings(response, context).await;
+        let answer = decoded.map_err(|error| AttemptError::of_decode(error, status))?;
+        check_success(&version, status)?;
+        if answer.vectors.len() != self.request.inputs.len() {
+            let (got, wanted) = (answer.vectors.len(), self.request.inputs.len());
+            return Err(AttemptError::Plugin(Fault::BrokeContract(format!("it gave {got} vectors for {wanted} inputs"))));
+        }
+        Ok(answer)
+    }
+}
