@@ -176,12 +176,16 @@ fn part(block: ContentBlock, custom_tools: &CustomTools) -> Option<Part> {
             Part { citations, ..new(PartBody::Text(block.text.into_owned()), block.rest) }
         }
         ContentBlock::Thinking(block) => {
-            let replay =
-                block.signature.as_deref().filter(|signature| !signature.is_empty()).map(|signature| Seal::Signature(signature).replay());
+            let replay = block
+                .signature
+                .as_deref()
+                .filter(|signature| !signature.is_empty())
+                .map(|signature| Seal::Signature(signature.into()).replay());
             Part { replay, ..new(PartBody::Thinking(block.thinking.into_owned()), block.rest) }
         }
         ContentBlock::RedactedThinking(block) => {
-            Part { replay: Some(Seal::Redacted(&block.data).replay()), ..new(PartBody::Thinking(String::new()), block.rest) }
+            let replay = Some(Seal::Redacted((*block.data).into()).replay());
+            Part { replay, extras: typed_natives(block.rest), ..new(PartBody::Thinking(String::new()), Fields::new()) }
         }
         ContentBlock::ToolUse(block) => {
             let free_form = custom_tools.contains(&block.name);
@@ -232,6 +236,12 @@ pub fn native(value: String) -> Native {
 
 /// The fields as `extras`: what says nothing, and the type that the contract says itself, aside.
 pub fn natives(mut fields: Fields) -> Vec<Native> {
-    fields.retain(|name, value| name != "type" && !value.is_null());
+    fields.shift_remove("type");
+    typed_natives(fields)
+}
+
+/// As [`natives`], with the type, by which redacted thinking is told from thinking that is not shown.
+pub fn typed_natives(mut fields: Fields) -> Vec<Native> {
+    fields.retain(|_, value| !value.is_null());
     if fields.is_empty() { Vec::new() } else { vec![native(Value::Object(fields).to_string())] }
 }

@@ -18,7 +18,7 @@ const MAX_BREAKPOINTS: usize = 4;
 const NEARER_TO_AN_HOUR: u32 = (300 + 3600) / 2;
 
 /// Fields of a later contract: "each side ignores what it does not know".
-const CONTRACT: &str = "llm-gateway";
+pub const CONTRACT: &str = "llm-gateway";
 
 pub struct Draft {
     pub family: &'static Family,

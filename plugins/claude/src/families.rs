@@ -5,6 +5,7 @@
 //!
 //! A model that no row names is taken for the newest and strictest: what is sent to it then is valid on every one.
 
+use llm_gateway_adapter::estimate::Tokenizer;
 use llm_gateway_adapter::types::Effort;
 
 /// How a family thinks when it is asked to, and when it is asked not to.
@@ -73,6 +74,7 @@ pub struct Family {
     pub binds_thinking: bool,
     /// `output_config.format`, and strict tools.
     pub structured_outputs: bool,
+    pub tokenizer: Tokenizer,
 }
 
 const UP_TO_HIGH: &[Effort] = &[Effort::Low, Effort::Medium, Effort::High];
@@ -91,6 +93,7 @@ const STRICTEST: Family = Family {
     prefill: false,
     binds_thinking: true,
     structured_outputs: true,
+    tokenizer: Tokenizer::Claude47,
 };
 
 /// 5.0: thinks unless told not to, and takes forced tools.
@@ -102,6 +105,7 @@ const FOUR_SIX: Family = Family {
     efforts: NO_EXTRA_HIGH,
     sampling: SamplingRule::TemperatureOrTopP,
     forced_tools: ForcedTools::NotWithThinkingBudget,
+    tokenizer: Tokenizer::Claude,
     ..FIVE
 };
 

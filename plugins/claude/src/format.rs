@@ -2,13 +2,16 @@
 //!
 //! Structured outputs take closed objects only (`additionalProperties: false`) and no bounds on numbers and lengths. A schema is closed where
 //! it leaves that open; bounds go into descriptions, and are reported. A schema whose objects may have any field can't be closed without
-//! changing what it means: it becomes an instruction. So does plain JSON, which Claude has no mode for.
+//! changing what it means, nor one that contains itself be compiled: it becomes an instruction. So does plain JSON, which Claude has no mode for.
 
 use crate::draft::Draft;
 use crate::wire::{JsonOutputFormat, OutputFormat};
 use crate::{DIALECT, raw};
+use llm_gateway_adapter::schema;
 use llm_gateway_adapter::serde_json::{self, Map, Value, json};
 use llm_gateway_adapter::types::{Failure, JsonSchema, ResponseFormat};
+
+const SCHEMA: &str = "response-format.schema";
 
 /// Not taken anywhere in a schema. `minItems` is taken up to 1.
 const BOUNDS: [&str; 11] = [
@@ -44,11 +47,11 @@ pub fn translate<'a>(format: Option<&'a ResponseFormat>, draft: &mut Draft) -> R
 }
 
 fn schema_format<'a>(format: &JsonSchema, draft: &mut Draft) -> Result<Option<OutputFormat<'a>>, Failure> {
-    let mut schema: Value = serde_json::from_str(&format.schema)
-        .map_err(|error| Failure::invalid(Some("response-format.schema"), format!("the schema is not valid JSON: {error}")))?;
+    let unreadable = |error| Failure::invalid(Some(SCHEMA), format!("the schema can't be read: {error}"));
+    let mut schema: Value = serde_json::from_str(schema::read(&format.schema, SCHEMA)?.get()).map_err(unreadable)?;
     let mut bounds = Vec::new();
-    let closed = close(&mut schema, "response-format.schema", &mut bounds);
-    if closed.is_err() || !draft.family.structured_outputs {
+    let can_be_held = draft.family.structured_outputs && !schema::is_recursive(&schema) && close(&mut schema, SCHEMA, &mut bounds).is_ok();
+    if !can_be_held {
         let reason = "this model can't be held to that schema; it was instructed to follow it";
         draft.drop("response-format", reason);
         draft.instructions.push(format!(

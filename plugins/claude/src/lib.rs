@@ -1,9 +1,10 @@
 //! The adapter for Anthropic's Claude: the Messages API.
 //!
-//! - `request` encodes, with `messages` (the conversation), `media`, `tools`, `thinking` and `format` (output formats); `wire` has the shapes
+//! - `request` encodes, with `messages` (the conversation), `media`, `tools`, `roots` (their schemas), `thinking` and `format` (output formats); `wire` has the shapes
 //!   of the body, `draft` what they share.
 //! - `answer` decodes whole answers, `stream` streams; both read `usage` and `replay` (thinking that must come back unchanged).
-//! - `failure` types errors, `models` lists models, `families` is the table of what one model takes and another refuses.
+//! - `tokens` counts prompts, `limits` reads rate limits, `models` lists models: the optional interfaces of those names.
+//! - `failure` types errors, `families` is the table of what one model takes and another refuses.
 //!
 //! Not here: the key, retries, SSE framing. The host does those.
 
@@ -12,25 +13,30 @@ mod draft;
 mod failure;
 mod families;
 mod format;
+mod limits;
 mod media;
 mod messages;
 mod models;
 mod replay;
 mod request;
+mod roots;
 mod stream;
 mod thinking;
+mod tokens;
 mod tools;
 mod usage;
 mod wire;
 
 use draft::ApiVersion;
+use llm_gateway_adapter::estimate;
+use llm_gateway_adapter::limits::RateLimit;
 use llm_gateway_adapter::models::Page;
 use llm_gateway_adapter::serde_json;
 use llm_gateway_adapter::stream::Decoding;
 use llm_gateway_adapter::types::{
-    ChatRequest, ChatResponse, Credential, Failure, HttpRequest, HttpResponse, ProviderInfo, Setting, SettingInfo,
+    ChatRequest, ChatResponse, Credential, Failure, Header, HttpRequest, HttpResponse, ProviderInfo, Setting, SettingInfo,
 };
-use llm_gateway_adapter::{Chat, Manifest, Models};
+use llm_gateway_adapter::{Chat, Limits, Manifest, Models, Tokens};
 use serde_json::value::RawValue;
 
 /// The wire format that this adapter speaks, as the contract names it.
@@ -104,9 +110,29 @@ impl Models for Claude {
     }
 }
 
+impl Tokens for Claude {
+    fn estimate(request: ChatRequest) -> u32 {
+        estimate::tokens(&request, families::of(&request.model).tokenizer)
+    }
+
+    fn encode(request: ChatRequest) -> Result<HttpRequest, Failure> {
+        tokens::encode(&request)
+    }
+
+    fn decode(response: HttpResponse, _context: String) -> Result<u32, Failure> {
+        tokens::decode(&response)
+    }
+}
+
+impl Limits for Claude {
+    fn read(headers: Vec<Header>) -> Vec<RateLimit> {
+        limits::read(&headers)
+    }
+}
+
 /// JSON of the caller's, to be written as it is. `path` names it in the request.
 fn raw<'a>(json: &'a str, path: &str) -> Result<&'a RawValue, Failure> {
     serde_json::from_str(json).map_err(|error| Failure::invalid(Some(path), format!("not valid JSON: {error}")))
 }
 
-llm_gateway_adapter::export!(Claude: models);
+llm_gateway_adapter::export!(Claude: tokens, models, limits);

@@ -5,7 +5,7 @@ use crate::draft::Draft;
 use crate::messages::At;
 use crate::serde_json;
 use crate::wire::{Content, Source};
-use llm_gateway_adapter::types::{Failure, Media, MediaSource};
+use llm_gateway_adapter::types::{Blob, Failure, Media, MediaSource};
 use std::borrow::Cow;
 
 const IMAGES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
@@ -24,25 +24,28 @@ pub fn image<'a>(image: &'a Media, at: At, draft: &mut Draft) -> Result<Content<
     if let Some(source) = remote(image, at)? {
         return Ok(Content::Image { source });
     }
-    let (media_type, data) = bytes(image, at, draft)?;
+    let (media_type, bytes) = bytes(image, at)?;
     if !IMAGES.contains(&media_type) {
         return Err(Failure::unsupported(&at.to_string(), format!("Claude takes JPEG, PNG, GIF and WebP images, not {media_type}")));
     }
-    Ok(Content::Image { source: Source::Base64 { media_type, data } })
+    Ok(Content::Image { source: Source::Base64 { media_type, data: bytes.base64(draft) } })
 }
 
 /// # Errors
 /// `unsupported` for a document that is neither PDF nor text.
 pub fn document<'a>(document: &'a Media, at: At, draft: &mut Draft) -> Result<Content<'a>, Failure> {
     let title = document.name.as_deref();
+    let media_type = document.media_type.as_deref().map(essence);
+    if matches!(&document.source, MediaSource::Url(url) if !url.starts_with("data:")) && media_type.is_some_and(|kind| kind != PDF) {
+        return Err(Failure::unsupported(&at.to_string(), "Claude fetches only PDF documents itself"));
+    }
     if let Some(source) = remote(document, at)? {
         return Ok(Content::Document { source, title });
     }
-    let media_type = document.media_type.as_deref().map(essence);
     let source = match (&document.source, media_type) {
         (MediaSource::Blob(blob), Some(text)) if is_text(text) => Source::Text { media_type: PLAIN, data: draft.media.text(blob) },
-        _ => match bytes(document, at, draft)? {
-            (PDF, data) => Source::Base64 { media_type: PDF, data },
+        _ => match bytes(document, at)? {
+            (PDF, bytes) => Source::Base64 { media_type: PDF, data: bytes.base64(draft) },
             (other, _) => {
                 return Err(Failure::unsupported(&at.to_string(), format!("Claude takes PDF and text documents, not {other}")));
             }
@@ -62,6 +65,9 @@ pub fn no_video(at: At) -> Failure {
 /// A source that the provider has, or fetches.
 fn remote(media: &Media, at: At) -> Result<Option<Source<'_>>, Failure> {
     match &media.source {
+        MediaSource::Url(url) if url.starts_with("http:") => {
+            Err(Failure::unsupported(&at.to_string(), "Claude fetches media by HTTPS alone"))
+        }
         MediaSource::Url(url) if !url.starts_with("data:") => Ok(Some(Source::Url { url })),
         MediaSource::File(file) if file.dialect == DIALECT => match serde_json::from_str(&file.value) {
             Ok(file_id) => Ok(Some(Source::File { file_id: Cow::Owned(file_id) })),
@@ -72,18 +78,34 @@ fn remote(media: &Media, at: At) -> Result<Option<Source<'_>>, Failure> {
     }
 }
 
-/// The media type, and the bytes in base64 or what stands for them.
-fn bytes<'a>(media: &'a Media, at: At, draft: &mut Draft) -> Result<(&'a str, Cow<'a, str>), Failure> {
-    let (told, data) = match &media.source {
-        MediaSource::Blob(blob) => (None, Cow::Owned(draft.media.base64(blob))),
-        MediaSource::Base64(base64) => (None, Cow::Borrowed(base64.as_str())),
+/// Where the bytes are. A blob gets its place in the body only when it is certain to be sent.
+enum Bytes<'a> {
+    Blob(&'a Blob),
+    Base64(&'a str),
+}
+
+impl<'a> Bytes<'a> {
+    /// The bytes in base64, or what stands for them.
+    fn base64(self, draft: &mut Draft) -> Cow<'a, str> {
+        match self {
+            Self::Blob(blob) => Cow::Owned(draft.media.base64(blob)),
+            Self::Base64(base64) => Cow::Borrowed(base64),
+        }
+    }
+}
+
+/// The media type, and the bytes.
+fn bytes(media: &Media, at: At) -> Result<(&str, Bytes<'_>), Failure> {
+    let (told, bytes) = match &media.source {
+        MediaSource::Blob(blob) => (None, Bytes::Blob(blob)),
+        MediaSource::Base64(base64) => (None, Bytes::Base64(base64)),
         MediaSource::Url(url) => data_url(url)
-            .map(|(kind, data)| (Some(kind), Cow::Borrowed(data)))
+            .map(|(kind, data)| (Some(kind), Bytes::Base64(data)))
             .ok_or_else(|| Failure::unsupported(&at.to_string(), "Claude takes data URLs in base64 only"))?,
-        MediaSource::File(_) => (None, Cow::Borrowed("")),
+        MediaSource::File(_) => (None, Bytes::Base64("")),
     };
     match told.or(media.media_type.as_deref()).map(essence) {
-        Some(media_type) => Ok((media_type, data)),
+        Some(media_type) => Ok((media_type, bytes)),
         None => Err(Failure::invalid(Some(&at.to_string()), "the media type is missing")),
     }
 }

@@ -12,6 +12,7 @@ use crate::replay::{self, Seal};
 use crate::tools;
 use crate::wire::{Block, Content, ContentBlock, Fields, MessageParam, Speaker};
 use crate::{raw, serde_json};
+use llm_gateway_adapter::dropped;
 use llm_gateway_adapter::serde_json::value::to_raw_value;
 use llm_gateway_adapter::types::{ChatRequest, Failure, Message, Native, Part, PartBody, Role, ToolResult, ToolResultPart};
 use std::borrow::Cow;
@@ -162,38 +163,48 @@ fn blocks<'a>(request: &'a ChatRequest, index: usize, message: &'a Message, draf
         if is_instruction(message) && !matches!(part.body, PartBody::Text(_) | PartBody::Other(_)) {
             return Err(Failure::unsupported(&at.to_string(), "Claude takes only text in system messages"));
         }
-        if let PartBody::Other(native) = &part.body {
-            blocks.push(native_block(native, part, at, draft)?);
-            continue;
-        }
-        let content = content(request, message.role, part, at, draft)?;
-        let Some(content) = content.map(|content| if late { as_instruction(content) } else { content }) else {
-            draft.lose_cache_control(part.cache.as_ref(), at, "the part is not sent");
-            continue;
+        let block = match block(request, message.role, part, at, draft) {
+            Ok(block) => block,
+            Err(failure) => {
+                let reason = dropped::left_out(message.role, part, failure)?;
+                draft.drop(at, &reason);
+                None
+            }
         };
-        blocks.push(ContentBlock::Block(dressed(content, part, at, draft)));
+        match block {
+            Some(block) if late => blocks.push(as_instruction(block)),
+            Some(block) => blocks.push(block),
+            None => draft.lose_cache_control(part.cache.as_ref(), at, "the part is not sent"),
+        }
     }
     Ok(blocks)
 }
 
-/// Tells the words of a late system message from the user's own.
-fn as_instruction(content: Content<'_>) -> Content<'_> {
-    match content {
-        Content::Text { text, citations } => Content::Text { text: format!("<system>\n{text}\n</system>").into(), citations },
-        other => other,
+/// Nothing for a part that is left out.
+fn block<'a>(request: &ChatRequest, role: Role, part: &'a Part, at: At, draft: &mut Draft) -> Result<Option<ContentBlock<'a>>, Failure> {
+    if let PartBody::Other(native) = &part.body {
+        return native_block(native, part, at, draft).map(Some);
     }
+    let content = content(request, role, part, at, draft)?;
+    Ok(content.map(|content| ContentBlock::Block(dressed(content, part, at, draft))))
+}
+
+/// Tells the words of a late system message from the user's own.
+fn as_instruction(mut block: ContentBlock<'_>) -> ContentBlock<'_> {
+    if let ContentBlock::Block(Block { content: Content::Text { text, .. }, .. }) = &mut block {
+        *text = format!("<system>\n{text}\n</system>").into();
+    }
+    block
 }
 
 /// A block with what stands beside its content.
 fn dressed<'a>(mut content: Content<'a>, part: &Part, at: At, draft: &mut Draft) -> Block<'a> {
+    if matches!(content, Content::Thinking { .. } | Content::RedactedThinking { .. }) {
+        draft.lose_cache_control(part.cache.as_ref(), at, "Claude takes no cache breakpoint on thinking");
+        return Block { content, cache_control: None, extras: further_fields(&part.extras) };
+    }
     let mut extras = draft.own_fields(&part.extras, &TAKEN, format_args!("{at}.extras"));
-    let cache_control = match &content {
-        Content::Thinking { .. } | Content::RedactedThinking { .. } => {
-            draft.lose_cache_control(part.cache.as_ref(), at, "Claude takes no cache breakpoint on thinking");
-            None
-        }
-        _ => draft.cache_control(part.cache.as_ref(), at),
-    };
+    let cache_control = draft.cache_control(part.cache.as_ref(), at);
     match &mut content {
         // The caller's own words for it come first.
         Content::Document { title, .. } if extras.contains_key("title") => *title = None,
@@ -203,6 +214,14 @@ fn dressed<'a>(mut content: Content<'a>, part: &Part, at: At, draft: &mut Draft)
         _ => {}
     }
     Block { content, cache_control, extras }
+}
+
+/// What thinking came with beside its own fields: it goes back as it was.
+fn further_fields(extras: &[Native]) -> Fields {
+    let own = extras.iter().filter(|native| native.dialect == DIALECT);
+    let mut fields: Fields = own.filter_map(|native| serde_json::from_str::<Fields>(&native.value).ok()).flatten().collect();
+    fields.retain(|name, _| !TAKEN.contains(&name.as_str()));
+    fields
 }
 
 /// Nothing for a part that is left out.
@@ -246,16 +265,19 @@ fn citations<'a>(role: Role, part: &'a Part, at: At, draft: &mut Draft) -> Resul
 
 /// Nothing for thinking that is another's: it is left out unreported. Claude's own is reported if the model asked can't take it.
 fn thinking<'a>(model: &str, text: &'a str, part: &'a Part, at: At, draft: &mut Draft) -> Option<Content<'a>> {
-    let replay = part.replay.as_ref()?;
-    if !replay::is_welcome(replay, model) {
-        draft.drop(at, "this thinking is bound to the model that thought it");
+    let seal = match &part.replay {
+        Some(replay) => Seal::read(replay),
+        None => Some(Seal::told(&part.extras)?),
+    };
+    if let Some(reason) = replay::unwelcome(part, model) {
+        draft.drop(at, reason);
         return None;
     }
     if draft.family.thinking == ThinkingKind::Never {
         draft.drop(at, "this model does not think");
         return None;
     }
-    match Seal::read(replay) {
+    match seal {
         Some(Seal::Signature(signature)) => Some(Content::Thinking { thinking: text, signature }),
         Some(Seal::Redacted(data)) => Some(Content::RedactedThinking { data }),
         None => {

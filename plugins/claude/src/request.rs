@@ -5,14 +5,14 @@
 
 use crate::draft::{ApiVersion, Draft};
 use crate::families::SamplingRule;
-use crate::messages::{self, Conversation};
-use crate::thinking::{self, Mode, Thinking};
+use crate::messages;
+use crate::thinking::{self, Mode};
 use crate::tools::{self, CustomTools};
-use crate::wire::{ContentBlock, Fields, MessageCreateParams, Metadata, OutputConfig, OutputFormat};
+use crate::wire::{ContentBlock, Fields, MessageCountTokensParams, MessageCreateParams, Metadata, OutputConfig, OutputFormat};
 use crate::{format, serde_json};
 use llm_gateway_adapter::body::json_headers;
-use llm_gateway_adapter::settings;
 use llm_gateway_adapter::types::{ChatRequest, Failure, Framing, Header, HttpMethod, HttpRequest, Sampling, Setting};
+use llm_gateway_adapter::{dropped, settings};
 use serde_json::Value;
 use std::mem;
 
@@ -31,6 +31,9 @@ const VERSION: &str = ApiVersion::SETTING;
 const TAKEN: [&str; 11] =
     ["model", "max_tokens", "system", "messages", "tools", "temperature", "top_p", "top_k", "stop_sequences", "stream", VERSION];
 
+/// Fields of the caller's own that `/messages/count_tokens` takes. It refuses all that tells only how to answer.
+const COUNTED: [&str; 3] = ["tool_choice", "thinking", "cache_control"];
+
 /// # Errors
 /// `unsupported` for what Claude can't be sent, `invalid-request` for what makes no sense.
 pub fn encode(request: &ChatRequest) -> Result<HttpRequest, Failure> {
@@ -45,8 +48,33 @@ pub fn encode(request: &ChatRequest) -> Result<HttpRequest, Failure> {
         headers,
         framing: if body.stream { Framing::Sse } else { Framing::Whole },
         body: draft.media.segments(&body)?,
-        dropped: draft.dropped,
+        dropped: dropped::once(draft.dropped),
         context: CustomTools::context(request),
+        extras: Vec::new(),
+    })
+}
+
+/// The request that counts the prompt of a chat request.
+///
+/// # Errors
+/// Those of [`encode`].
+pub fn encode_count(request: &ChatRequest) -> Result<HttpRequest, Failure> {
+    let mut draft = Draft::new(request);
+    let mut extras = draft.own_fields(&request.extras, &TAKEN, "extras");
+    let headers = headers(request, &mut extras);
+    let MessageCreateParams { model, system, messages, tools, tool_choice, thinking, output_config, mut extras, .. } =
+        body(request, extras, &mut draft)?;
+    extras.retain(|name, _| COUNTED.contains(&name.as_str()));
+    let body = MessageCountTokensParams { model, system, messages, tools, tool_choice, thinking, output_config, extras };
+    Ok(HttpRequest {
+        method: HttpMethod::Post,
+        path: "/messages/count_tokens".to_owned(),
+        query: Vec::new(),
+        headers,
+        framing: Framing::Whole,
+        body: draft.media.segments(&body)?,
+        dropped: dropped::once(draft.dropped),
+        context: String::new(),
         extras: Vec::new(),
     })
 }
@@ -56,7 +84,7 @@ fn body<'a>(request: &'a ChatRequest, mut extras: Fields, draft: &mut Draft) -> 
     // Tools stand before the conversation in the prompt, so their cache breakpoints count first.
     let tools = tools::translate(request, draft)?;
     let mut conversation = messages::translate(request, draft)?;
-    let thinking = thinking(request, max_tokens, &conversation, draft);
+    let thinking = thinking::translate(request, max_tokens, &conversation, draft);
     let mode = own_mode(&extras).unwrap_or(thinking.mode());
     let tool_choice = match tools::own_choice(&mut extras, mode, draft) {
         tools::OwnChoice::Unsaid => tools::choice(request, &tools, mode, draft),
@@ -81,7 +109,7 @@ fn body<'a>(request: &'a ChatRequest, mut extras: Fields, draft: &mut Draft) -> 
         top_k: sampling.top_k,
         stop_sequences: stop_sequences(request, draft),
         metadata: metadata(request, &mut extras),
-        stream: request.stream || request.max_output.is_some_and(|tokens| tokens > MAX_WHOLE_OUTPUT),
+        stream: request.stream || max_tokens > MAX_WHOLE_OUTPUT,
         extras,
     })
 }
@@ -115,15 +143,6 @@ fn headers(request: &ChatRequest, extras: &mut Fields) -> Vec<Header> {
 /// Over the fixed header, where the operator set another version.
 pub fn version_header(settings: &[Setting]) -> Option<Header> {
     settings::get(settings, VERSION).map(|version| (VERSION.to_owned(), version.to_owned()))
-}
-
-fn thinking(request: &ChatRequest, max_tokens: u32, conversation: &Conversation, draft: &mut Draft) -> Thinking {
-    let thinking = thinking::translate(request.reasoning.as_ref(), max_tokens, draft);
-    if thinking.mode() == Mode::Budget && conversation.lacks_thinking() {
-        draft.drop("reasoning", "this model thinks in the middle of tool calls only if the calls come with the thinking that led to them");
-        return Thinking { config: None, ..thinking };
-    }
-    thinking
 }
 
 /// What the caller's own `thinking` says, which stands over the canonical one.

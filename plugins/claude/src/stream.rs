@@ -4,7 +4,7 @@
 //! it is complete; so are the arguments of a custom tool's call, which is free text only once its JSON is. `message_stop` alone is the
 //! sign of completion.
 
-use crate::answer::{self, ContentBlock, Message, Stop, natives};
+use crate::answer::{self, ContentBlock, Message, Stop, natives, typed_natives};
 use crate::replay::Seal;
 use crate::tools::{self, CustomTools};
 use crate::usage::Usage;
@@ -247,7 +247,7 @@ impl MessageStream {
             ContentBlock::RedactedThinking(block) => OpenBlock::RedactedThinking {
                 part: events.open(0, PartKind::Thinking),
                 data: block.data.into_owned(),
-                extras: natives(block.rest),
+                extras: typed_natives(block.rest),
             },
             ContentBlock::ToolUse(block) => {
                 let free_form = self.custom_tools.contains(&block.name);
@@ -361,10 +361,12 @@ impl OpenBlock {
             Self::Text { part: None, .. } => {}
             Self::Text { part: Some(part), extras } => events.close(part, None, extras),
             Self::Thinking { part, signature, extras } => {
-                let replay = (!signature.is_empty()).then(|| Seal::Signature(&signature).replay());
+                let replay = (!signature.is_empty()).then(|| Seal::Signature(signature.as_str().into()).replay());
                 events.close(part, replay, extras);
             }
-            Self::RedactedThinking { part, data, extras } => events.close(part, Some(Seal::Redacted(&data).replay()), extras),
+            Self::RedactedThinking { part, data, extras } => {
+                events.close(part, Some(Seal::Redacted(data.as_str().into()).replay()), extras)
+            }
             Self::ToolUse { part, whole, extras } => {
                 events.grow(part, &whole.unwrap_or_default());
                 events.close(part, None, extras);

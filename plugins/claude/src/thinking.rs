@@ -2,10 +2,12 @@
 //!
 //! Which model takes what is the table's to say (`families`). What a model can't do is put into the nearest that it can, and reported.
 
-use crate::draft::Draft;
-use crate::families::ThinkingKind;
+use crate::draft::{CONTRACT, Draft};
+use crate::families::{Family, ThinkingKind};
+use crate::messages::Conversation;
+use crate::serde_json::{self, Value};
 use crate::wire::{Display, ThinkingConfig};
-use llm_gateway_adapter::types::{Effort, Reasoning};
+use llm_gateway_adapter::types::{ChatRequest, Effort, Native, Reasoning};
 
 const MIN_BUDGET: u32 = 1024;
 
@@ -63,20 +65,37 @@ impl Wish {
     }
 }
 
-pub fn translate(reasoning: Option<&Reasoning>, max_tokens: u32, draft: &mut Draft) -> Thinking {
-    let Some(reasoning) = reasoning else { return Thinking::default() };
-    let wish = Wish::of(reasoning);
-    let config = config(reasoning, wish, max_tokens, draft);
+/// `max_tokens` is what is sent as such; `conversation` is what thinking has to fit into.
+pub fn translate(request: &ChatRequest, max_tokens: u32, conversation: &Conversation, draft: &mut Draft) -> Thinking {
+    let Some(reasoning) = &request.reasoning else { return Thinking::default() };
+    let effort_alone = reasoning.enabled.is_none() && reasoning.budget.is_none() && reasoning.effort != Some(Effort::None);
+    let wish = if effort_alone && rules_effort_alone(&request.extras) { Wish::Unsaid } else { Wish::of(reasoning) };
+    let room = Room { max_tokens, lacks_thinking: conversation.lacks_thinking() };
+    let config = config(reasoning, wish, room, draft);
     let effort = effort(reasoning, wish, config, draft);
     Thinking { config, effort: effort.map(word) }
 }
 
-fn config(reasoning: &Reasoning, wish: Wish, max_tokens: u32, draft: &mut Draft) -> Option<ThinkingConfig> {
+/// In Claude's own words an effort turns no thinking on. The host says by a field of the contract's own that the caller used those.
+fn rules_effort_alone(extras: &[Native]) -> bool {
+    let mut said = extras.iter().filter(|native| native.dialect == CONTRACT);
+    said.any(|native| serde_json::from_str::<Value>(&native.value).is_ok_and(|fields| fields["reasoning"]["effort-enables"] == false))
+}
+
+/// What a thinking budget must fit into.
+#[derive(Debug, Clone, Copy)]
+struct Room {
+    max_tokens: u32,
+    /// See [`Conversation::lacks_thinking`].
+    lacks_thinking: bool,
+}
+
+fn config(reasoning: &Reasoning, wish: Wish, room: Room, draft: &mut Draft) -> Option<ThinkingConfig> {
     use ThinkingKind::{AlwaysOn, BetweenTools, Budget, Never, OnByDefault, OptIn, OptInOrBudget};
     let display = reasoning.visible.map(|visible| if visible { Display::Summarized } else { Display::Omitted });
     match (draft.family.thinking, wish) {
-        (OptInOrBudget, Wish::On) if asked_budget(reasoning).is_some() => budget(reasoning, max_tokens, draft),
-        (Budget, Wish::On) => budget(reasoning, max_tokens, draft),
+        (OptInOrBudget, Wish::On) if asked_budget(reasoning).is_some() => budget(reasoning, room, draft),
+        (Budget, Wish::On) => budget(reasoning, room, draft),
         (AlwaysOn | BetweenTools | OnByDefault | OptIn | OptInOrBudget, Wish::On) => Some(ThinkingConfig::Adaptive { display }),
         // Said for `display` alone.
         (AlwaysOn | BetweenTools | OnByDefault, Wish::Unsaid) => display.map(|_| ThinkingConfig::Adaptive { display }),
@@ -87,11 +106,21 @@ fn config(reasoning: &Reasoning, wish: Wish, max_tokens: u32, draft: &mut Draft)
             None
         }
         (Never, Wish::On) => {
-            draft.drop("reasoning", "this model does not think");
+            lose_thinking(reasoning, "this model does not think", draft);
             None
         }
         (OptIn | OptInOrBudget | Budget | Never, Wish::Off | Wish::Unsaid) => None,
     }
+}
+
+/// Whether an effort is all that turns thinking on, and is lost with it.
+fn is_effort_alone(reasoning: &Reasoning, family: &Family) -> bool {
+    reasoning.enabled.is_none() && reasoning.budget.is_none() && family.efforts.is_empty()
+}
+
+/// Reports that the model is not asked to think, by the most exact name of what asked for it.
+fn lose_thinking(reasoning: &Reasoning, reason: &str, draft: &mut Draft) {
+    draft.drop(if is_effort_alone(reasoning, draft.family) { "reasoning.effort" } else { "reasoning" }, reason);
 }
 
 fn asked_budget(reasoning: &Reasoning) -> Option<u32> {
@@ -99,14 +128,19 @@ fn asked_budget(reasoning: &Reasoning) -> Option<u32> {
 }
 
 /// A budget has at least 1024 tokens and is less than `max_tokens`, of which it is a part.
-fn budget(reasoning: &Reasoning, max_tokens: u32, draft: &mut Draft) -> Option<ThinkingConfig> {
-    let Some(most) = max_tokens.checked_sub(1).filter(|most| *most >= MIN_BUDGET) else {
-        draft.drop("reasoning", "max-output leaves no room for the least thinking that this model can do, 1024 tokens");
+fn budget(reasoning: &Reasoning, room: Room, draft: &mut Draft) -> Option<ThinkingConfig> {
+    let Some(most) = room.max_tokens.checked_sub(1).filter(|most| *most >= MIN_BUDGET) else {
+        lose_thinking(reasoning, "max-output leaves no room for the least thinking that this model can do, 1024 tokens", draft);
         return None;
     };
+    if room.lacks_thinking {
+        let reason = "this model thinks in the middle of tool calls only if the calls come with the thinking that led to them";
+        lose_thinking(reasoning, reason, draft);
+        return None;
+    }
     let Some(asked) = asked_budget(reasoning) else {
         // Half of the output, so that an answer has room.
-        let most = (max_tokens / 2).max(MIN_BUDGET);
+        let most = (room.max_tokens / 2).max(MIN_BUDGET);
         return Some(ThinkingConfig::Enabled { budget_tokens: tokens(reasoning.effort.unwrap_or(Effort::Medium)).min(most) });
     };
     let budget_tokens = asked.clamp(MIN_BUDGET, most);
@@ -119,20 +153,18 @@ fn budget(reasoning: &Reasoning, max_tokens: u32, draft: &mut Draft) -> Option<T
 fn effort(reasoning: &Reasoning, wish: Wish, config: Option<ThinkingConfig>, draft: &mut Draft) -> Option<Effort> {
     let kind = draft.family.thinking;
     let always_on = kind == ThinkingKind::AlwaysOn && wish == Wish::Off;
-    let by_budget = asked_budget(reasoning).filter(|_| wish == Wish::On && !matches!(config, Some(ThinkingConfig::Enabled { .. })));
+    let by_budget = asked_budget(reasoning).filter(|_| matches!(config, Some(ThinkingConfig::Adaptive { .. })));
     let asked = match (reasoning.effort.filter(|effort| *effort != Effort::None), by_budget) {
         (Some(effort), _) => effort,
         (None, _) if always_on => Effort::Low,
         (None, Some(budget)) => nearest_to(budget),
         (None, None) => return None,
     };
-    if by_budget.is_some() && kind != ThinkingKind::Never {
+    if by_budget.is_some() {
         draft.drop("reasoning.budget", "this model takes an effort, no budget");
     }
     let Some(effort) = highest_up_to(asked, draft.family.efforts) else {
-        if reasoning.effort.is_some() && kind != ThinkingKind::Never {
-            draft.drop("reasoning.effort", "this model takes a budget, no effort");
-        }
+        report_untaken_effort(reasoning, wish, config, draft);
         return None;
     };
     // Without thinking, more than `high` is a 400.
@@ -141,6 +173,13 @@ fn effort(reasoning: &Reasoning, wish: Wish, config: Option<ThinkingConfig>, dra
         draft.drop("reasoning.effort", "this model does not take that effort; the nearest was sent");
     }
     Some(effort)
+}
+
+/// An effort that the model has no word for. Where it was to turn thinking on and could not, that was reported.
+fn report_untaken_effort(reasoning: &Reasoning, wish: Wish, config: Option<ThinkingConfig>, draft: &mut Draft) {
+    let is_reported = wish == Wish::On && config.is_none() && is_effort_alone(reasoning, draft.family);
+    let reason = if config.is_some() { "this model takes a budget, no effort" } else { "this model takes no effort" };
+    draft.drop_if(reasoning.effort.is_some() && !is_reported, "reasoning.effort", reason);
 }
 
 fn at_most_high(effort: Effort) -> Effort {
@@ -177,15 +216,19 @@ fn word(effort: Effort) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use llm_gateway_adapter::types::{ChatRequest, Dropped};
+    use llm_gateway_adapter::types::Dropped;
 
     const NOTHING: Reasoning = Reasoning { enabled: None, effort: None, budget: None, visible: None };
     const OFF: Reasoning = Reasoning { enabled: Some(false), ..NOTHING };
     const ON: Reasoning = Reasoning { enabled: Some(true), ..NOTHING };
 
     fn ask(model: &str, reasoning: Reasoning, max_tokens: u32) -> (Thinking, Vec<Dropped>) {
-        let mut draft = Draft::new(&ChatRequest::new(model, Vec::new()));
-        let thinking = translate(Some(&reasoning), max_tokens, &mut draft);
+        translated(&ChatRequest { reasoning: Some(reasoning), ..ChatRequest::new(model, Vec::new()) }, max_tokens)
+    }
+
+    fn translated(request: &ChatRequest, max_tokens: u32) -> (Thinking, Vec<Dropped>) {
+        let mut draft = Draft::new(request);
+        let thinking = translate(request, max_tokens, &Conversation::default(), &mut draft);
         (thinking, draft.dropped)
     }
 
@@ -235,6 +278,22 @@ mod tests {
     }
 
     #[test]
+    fn an_effort_that_is_not_sent_is_reported_once() {
+        let own = Native { dialect: CONTRACT.to_owned(), value: r#"{"reasoning":{"effort-enables":false}}"#.to_owned() };
+        for (model, max_tokens) in [("claude-haiku-4-5", 64_000), ("claude-haiku-4-5", 1000), ("claude-3-5-haiku-20241022", 8192)] {
+            let request = ChatRequest { reasoning: Some(of(Effort::High)), ..ChatRequest::new(model, Vec::new()) };
+            let in_claudes_words = ChatRequest { extras: vec![own.clone()], ..request.clone() };
+            for request in [request, in_claudes_words] {
+                let (_, dropped) = translated(&request, max_tokens);
+                let dropped: Vec<&str> = dropped.iter().map(|dropped| dropped.parameter.as_str()).collect();
+                assert_eq!(dropped, ["reasoning.effort"], "{model} {max_tokens}");
+            }
+        }
+        let (_, dropped) = ask("claude-haiku-4-5", budgeted(5000), 1000);
+        assert_eq!(dropped.len(), 1, "a budget goes with thinking: {dropped:?}");
+    }
+
+    #[test]
     fn without_thinking_effort_is_at_most_high() {
         let (thinking, dropped) = ask("claude-opus-5", Reasoning { enabled: Some(false), ..of(Effort::Maximum) }, 64_000);
         assert_eq!(thinking, Thinking { config: Some(ThinkingConfig::Disabled), effort: Some("high") });
@@ -269,5 +328,17 @@ mod tests {
         let summarized = Some(ThinkingConfig::Adaptive { display: Some(Display::Summarized) });
         assert_eq!(ask("claude-sonnet-5-5", shown, 64_000).0.config, summarized);
         assert_eq!(ask("claude-opus-4-8", shown, 64_000).0.config, None);
+    }
+
+    #[test]
+    fn an_effort_in_claudes_own_words_turns_no_thinking_on() {
+        let own = Native { dialect: CONTRACT.to_owned(), value: r#"{"reasoning":{"effort-enables":false}}"#.to_owned() };
+        for (model, effort) in [("claude-opus-4-8", Some("high")), ("claude-sonnet-5-5", Some("high")), ("claude-opus-4-5", Some("high"))] {
+            let request =
+                ChatRequest { reasoning: Some(of(Effort::High)), extras: vec![own.clone()], ..ChatRequest::new(model, Vec::new()) };
+            assert_eq!(translated(&request, 64_000), (Thinking { config: None, effort }, Vec::new()), "{model}");
+        }
+        let adaptive = Some(ThinkingConfig::Adaptive { display: None });
+        assert_eq!(ask("claude-opus-4-8", of(Effort::High), 64_000).0.config, adaptive, "in anothers' words it does");
     }
 }

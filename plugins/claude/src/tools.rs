@@ -8,9 +8,11 @@ use crate::draft::Draft;
 use crate::families::ForcedTools;
 use crate::format;
 use crate::messages::At;
+use crate::roots;
 use crate::thinking::Mode;
 use crate::wire::{Content, Fields, FunctionTool, Tool, ToolChoice};
 use crate::{DIALECT, raw};
+use llm_gateway_adapter::schema;
 use llm_gateway_adapter::serde_json::value::{RawValue, to_raw_value};
 use llm_gateway_adapter::serde_json::{self, Value};
 use llm_gateway_adapter::types::{self, ChatRequest, CustomTool, Failure, ToolMode};
@@ -79,13 +81,14 @@ fn input_schema<'a>(tool: &'a types::FunctionTool, index: usize, draft: &mut Dra
         Some(text) => text,
     };
     let path = format!("tools[{index}].parameters");
-    let schema = raw(text, &path)?;
+    let schema = roots::object_at_root(schema::read(text, &path)?, &path, draft)?;
     if tool.strict != Some(true) {
-        return Ok((Cow::Borrowed(schema), false));
+        return Ok((schema, false));
     }
-    let mut closed: Value = serde_json::from_str(text).unwrap_or_default();
+    let mut closed: Value = serde_json::from_str(schema.get()).unwrap_or_default();
     let mut bounds = Vec::new();
-    let can_be_held = format::close(&mut closed, &path, &mut bounds).is_ok() && draft.family.structured_outputs;
+    let can_be_held =
+        draft.family.structured_outputs && !schema::is_recursive(&closed) && format::close(&mut closed, &path, &mut bounds).is_ok();
     match to_raw_value(&closed) {
         Ok(closed) if can_be_held => {
             format::report(bounds, draft);
@@ -93,7 +96,7 @@ fn input_schema<'a>(tool: &'a types::FunctionTool, index: usize, draft: &mut Dra
         }
         _ => {
             draft.drop(format_args!("tools[{index}].strict"), "this model can't be held to that schema");
-            Ok((Cow::Borrowed(schema), false))
+            Ok((schema, false))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The body of `POST /messages`, as the provider's reference names its types.
+//! The bodies of `POST /messages` and `POST /messages/count_tokens`, as the provider's reference names its types.
 //!
 //! Only shapes. What goes into them is said in `request`, `messages`, `tools`, `thinking` and `format`.
 
@@ -37,6 +37,25 @@ pub struct MessageCreateParams<'a> {
     pub metadata: Metadata<'a>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub stream: bool,
+    #[serde(flatten)]
+    pub extras: Fields,
+}
+
+/// What of a request is counted.
+#[derive(Debug, Serialize)]
+pub struct MessageCountTokensParams<'a> {
+    pub model: &'a str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub system: Vec<ContentBlock<'a>>,
+    pub messages: Vec<MessageParam<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<Tool<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool_choice: Option<ToolChoice<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub thinking: Option<ThinkingConfig>,
+    #[serde(skip_serializing_if = "OutputConfig::is_empty")]
+    pub output_config: OutputConfig<'a>,
     #[serde(flatten)]
     pub extras: Fields,
 }
@@ -104,10 +123,10 @@ pub enum Content<'a> {
     },
     Thinking {
         thinking: &'a str,
-        signature: &'a str,
+        signature: Cow<'a, str>,
     },
     RedactedThinking {
-        data: &'a str,
+        data: Cow<'a, str>,
     },
 }
 

@@ -132,6 +132,8 @@ fn a_stream_gives_what_the_whole_answer_gives() {
     assert_eq!(fields(&gathered.extras), fields(&expected.extras));
     (gathered.extras, expected.extras) = (Vec::new(), Vec::new());
     assert_eq!(gathered, expected);
+    assert_eq!(expected.choices[0].parts[0].extras, []);
+    assert_eq!(fields(&expected.choices[0].parts[1].extras), json!({"type": "redacted_thinking"}));
     let kinds: Vec<&PartBody> = expected.choices[0].parts.iter().map(|part| &part.body).collect();
     assert!(matches!(
         kinds.as_slice(),

@@ -102,9 +102,12 @@ fn a_question_is_a_post_to_messages() {
 #[test]
 fn a_stream_is_asked_for_by_the_caller_or_for_a_long_answer() {
     let asked = encode(ChatRequest { stream: true, ..ask(SONNET, "2+2?") });
-    let long = encode(ChatRequest { max_output: Some(64_000), ..ask(SONNET, "2+2?") });
-    for request in [asked, long] {
+    let of_length = |model: &str, max_output| encode(ChatRequest { max_output, ..ask(model, "2+2?") });
+    for request in [asked, of_length(SONNET, Some(21_334)), of_length(SONNET, None)] {
         assert_eq!((request.framing, &body(&request)["stream"]), (Framing::Sse, &json!(true)));
+    }
+    for request in [of_length(SONNET, Some(21_333)), of_length("claude-3-5-haiku-20241022", None), of_length("my-deployment", None)] {
+        assert_eq!((request.framing, &body(&request)["stream"]), (Framing::Whole, &Value::Null));
     }
 }
 
@@ -253,12 +256,51 @@ fn what_can_be_neither_sent_nor_emulated_is_refused_by_name() {
         (Role::User, PartBody::Document(image(blob(), Some("application/zip")))),
         (Role::User, PartBody::Other(foreign(json!({"type": "input_thing"})))),
         (Role::System, PartBody::Image(image(blob(), Some("image/png")))),
-        (Role::Assistant, PartBody::Image(image(blob(), Some("image/png")))),
+        (Role::System, PartBody::Other(foreign(json!({"type": "input_thing"})))),
     ] {
         let failure =
             refused(talk(SONNET, vec![Message::text(Role::User, "Hi"), Message::of(role, vec![text("See"), Part::new(part.clone())])]));
         assert_eq!((failure.kind, failure.parameter.as_deref()), (FailureKind::Unsupported, Some("messages[1].parts[1]")), "{part:?}");
     }
+}
+
+#[test]
+fn what_another_provider_made_in_the_assistants_turn_is_left_out_and_reported() {
+    let blob = |media_type| image(MediaSource::Blob(Blob { id: 1, size: 3 }), Some(media_type));
+    let made = || {
+        vec![
+            PartBody::Other(Native { dialect: "openai-responses".into(), value: r#"{"type":"web_search_call"}"#.into() }),
+            PartBody::Image(blob("image/png")),
+            PartBody::Audio(blob("audio/wav")),
+            PartBody::Video(blob("video/mp4")),
+            PartBody::Document(blob("application/zip")),
+        ]
+    };
+    let left_out = ["messages[1].parts[0]", "messages[1].parts[1]", "messages[1].parts[2]", "messages[1].parts[3]", "messages[1].parts[4]"];
+    let after = |last: Option<Part>| {
+        let parts = made().into_iter().map(Part::new).chain(last).collect();
+        let messages = vec![Message::text(Role::User, "Hi"), Message::of(Role::Assistant, parts), Message::text(Role::User, "And?")];
+        encode(talk(SONNET, messages))
+    };
+    let said = after(Some(text("Found.")));
+    assert_eq!(body(&said)["messages"][1], json!({"role": "assistant", "content": [{"type": "text", "text": "Found."}]}));
+    assert_eq!(dropped(&said), left_out);
+    assert!(said.dropped.iter().all(|dropped| dropped.reason.starts_with("left out")), "{:?}", said.dropped);
+    let silent = after(None);
+    let joined = json!([{"role": "user", "content": [{"type": "text", "text": "Hi"}, {"type": "text", "text": "And?"}]}]);
+    assert_eq!(body(&silent)["messages"], joined);
+    assert_eq!(dropped(&silent), left_out);
+}
+
+#[test]
+fn what_is_true_of_several_images_of_a_result_is_reported_once() {
+    let shot = |id| {
+        let media = image(MediaSource::Blob(Blob { id, size: 3 }), Some("image/png"));
+        ToolResultPart::Image(Media { detail: Some("high".into()), ..media })
+    };
+    let parts = vec![result("a", vec![shot(1), shot(2)], false)];
+    let request = encode(talk(SONNET, vec![Message::of(Role::Assistant, vec![call("a", "{}")]), Message::of(Role::Tool, parts)]));
+    assert_eq!(dropped(&request), ["messages[1].parts[0].detail"]);
 }
 
 #[test]
@@ -291,7 +333,7 @@ fn thinking_goes_back_with_its_seal_to_the_model_that_thought_it() {
                 Role::Assistant,
                 vec![
                     thought("Hm.", "signature:EqQB", SONNET),
-                    thought("", "redacted:EuYB", SONNET),
+                    Part { extras: vec![own(json!({"type": "redacted_thinking"}))], ..thought("", "redacted:EuYB", SONNET) },
                     thought("", "signature:Omit", SONNET),
                     Part::new(PartBody::Thinking("another provider's".into())),
                     text("Hello"),
@@ -317,6 +359,43 @@ fn thinking_goes_back_with_its_seal_to_the_model_that_thought_it() {
 }
 
 #[test]
+fn thinking_that_a_caller_has_from_claude_itself_goes_back_as_it_is() {
+    let thought = |words: &str, fields: Value| Part { extras: vec![own(fields)], ..Part::new(PartBody::Thinking(words.into())) };
+    let parts = vec![
+        thought("Hm.", json!({"signature": "EqQB", "new": 1})),
+        thought("", json!({"type": "redacted_thinking", "data": "EuYB"})),
+        thought("Another's.", json!({"signature": ""})),
+        text("4"),
+    ];
+    let messages = vec![Message::text(Role::User, "2+2?"), Message::of(Role::Assistant, parts), Message::text(Role::User, "+1?")];
+    let sent = encode(talk(SONNET, messages));
+    let expected = json!([
+        {"type": "thinking", "thinking": "Hm.", "signature": "EqQB", "new": 1},
+        {"type": "redacted_thinking", "data": "EuYB"},
+        {"type": "text", "text": "4"},
+    ]);
+    assert_eq!(body(&sent)["messages"][1]["content"], expected);
+    assert_eq!(dropped(&sent), Vec::<&str>::new());
+}
+
+#[test]
+fn thinking_bound_to_a_conversation_that_was_changed_is_left_out() {
+    let conversation = |model: &str| {
+        let flag = Native { dialect: "llm-gateway".into(), value: r#"{"history_changed":true}"#.into() };
+        let replay = Some(Replay { data: "signature:EqQB".into(), model: Some(model.into()) });
+        let thought = Part { replay, extras: vec![flag], ..Part::new(PartBody::Thinking("Hm.".into())) };
+        let answer = Message::of(Role::Assistant, vec![thought, text("4")]);
+        talk(model, vec![Message::text(Role::User, "2+2?"), answer, Message::text(Role::User, "+1?")])
+    };
+    let bound = encode(conversation(SONNET));
+    assert_eq!(body(&bound)["messages"][1]["content"], json!([{"type": "text", "text": "4"}]));
+    assert_eq!(dropped(&bound), ["messages[1].parts[0]"]);
+    let free = encode(conversation("claude-opus-4-8"));
+    assert_eq!(body(&free)["messages"][1]["content"][0]["signature"], "EqQB");
+    assert_eq!(dropped(&free), Vec::<&str>::new());
+}
+
+#[test]
 fn a_turn_that_goes_on_without_its_thinking_turns_a_thinking_budget_off() {
     let messages = |thought: Vec<Part>| {
         vec![
@@ -337,6 +416,9 @@ fn a_turn_that_goes_on_without_its_thinking_turns_a_thinking_budget_off() {
         assert_eq!(body(&without)["thinking"], Value::Null);
         assert_eq!(dropped(&without), ["reasoning"]);
     }
+    let by_effort = Some(Reasoning { enabled: None, effort: Some(Effort::High), budget: None, visible: None });
+    let without = encode(ChatRequest { reasoning: by_effort, max_output: Some(8000), ..talk(HAIKU_4_5, messages(vec![])) });
+    assert_eq!((&body(&without)["thinking"], dropped(&without)), (&Value::Null, vec!["reasoning.effort"]));
 }
 
 #[test]
@@ -650,4 +732,39 @@ fn a_block_of_the_providers_own_keeps_its_breakpoint_and_fields() {
         body(&request)["messages"][0]["content"],
         json!([{"type": "search_result", "source": "s", "caller": {"type": "direct"}, "cache_control": {"type": "ephemeral"}}])
     );
+}
+
+#[test]
+fn what_claude_does_not_fetch_itself_is_named() {
+    let document = |url: &str, kind: &str| {
+        let media = image(MediaSource::Url(url.into()), Some(kind));
+        let parts = vec![text("Read:"), Part::new(PartBody::Document(media))];
+        Claude::encode(talk(SONNET, vec![Message::of(Role::User, parts)]))
+    };
+    assert!(document("https://example.com/a.pdf", "application/pdf").is_ok());
+    for (url, kind) in [("http://example.com/a.pdf", "application/pdf"), ("https://example.com/a.txt", "text/plain")] {
+        let failure = document(url, kind).unwrap_err();
+        assert_eq!((failure.kind, failure.parameter.as_deref()), (FailureKind::Unsupported, Some("messages[0].parts[1]")), "{url}");
+    }
+}
+
+#[test]
+fn an_absurd_schema_is_the_callers_mistake() {
+    let deep = format!("{}1{}", "{\"properties\":".repeat(10_000), "}".repeat(10_000));
+    let tool = FunctionTool { parameters: Some(deep.clone()), ..function("f", json!({})) };
+    let failure = refused(with_tools(SONNET, vec![Tool::Function(tool)], None));
+    assert_eq!((failure.kind, failure.parameter.as_deref()), (FailureKind::InvalidRequest, Some("tools[0].parameters")));
+    let format = ResponseFormat::JsonSchema(JsonSchema { name: "n".into(), description: None, schema: deep, strict: None });
+    let failure = refused(ChatRequest { response_format: Some(format), ..ask(SONNET, "a") });
+    assert_eq!((failure.kind, failure.parameter.as_deref()), (FailureKind::InvalidRequest, Some("response-format.schema")));
+}
+
+#[test]
+fn a_tree_is_taken_as_arguments_and_told_where_the_model_can_not_be_held_to_it() {
+    let tree = json!({"type": "object", "properties": {"child": {"$ref": "#"}}, "required": ["child"], "additionalProperties": false});
+    let tool = |strict| Tool::Function(FunctionTool { strict: Some(strict), ..function("f", tree.clone()) });
+    let loose = encode(with_tools(SONNET, vec![tool(false)], None));
+    assert_eq!((&body(&loose)["tools"][0]["input_schema"], dropped(&loose)), (&tree, vec![]));
+    let strict = encode(with_tools(SONNET, vec![tool(true)], None));
+    assert_eq!((&body(&strict)["tools"][0]["input_schema"], dropped(&strict)), (&tree, vec!["tools[0].strict"]));
 }

@@ -4,7 +4,7 @@
 
 use adapter_claude::Claude;
 use llm_gateway_adapter::harness::{frames, gather, run_stream};
-use llm_gateway_adapter::recording::{Recording, check};
+use llm_gateway_adapter::recording::{Recording, check, check_count};
 use llm_gateway_adapter::types::{ChatEvent, PartBody};
 use llm_gateway_adapter::{Chat, Models};
 use std::collections::BTreeSet;
@@ -99,6 +99,13 @@ fn recorded_lists_of_models_name_every_model_once() {
                 assert_eq!(serde_json::json!(ids), recording.expected["model_ids"], "{name}");
             }
         }
+    }
+}
+
+#[test]
+fn recorded_counts_are_read() {
+    for (name, recording) in recordings("anthropic").iter().filter(|(_, recording)| recording.endpoint == "count-tokens") {
+        assert_eq!(check_count::<Claude>(recording), Ok(()), "{name}");
     }
 }
 

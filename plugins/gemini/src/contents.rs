@@ -11,6 +11,7 @@ use crate::families::Family;
 use crate::losses::Losses;
 use crate::media::{self, FileData, InlineData, MediaPart, MediaResolution};
 use llm_gateway_adapter::body::Media as Bodies;
+use llm_gateway_adapter::dropped;
 use llm_gateway_adapter::serde_json::value::{RawValue, to_raw_value};
 use llm_gateway_adapter::serde_json::{self, Map, Value, json};
 use llm_gateway_adapter::types::{
@@ -140,6 +141,13 @@ pub fn write<'a>(
     for (index, message) in request.messages.iter().enumerate().skip(leading) {
         writer.message(index, message)?;
     }
+    if let [.., last] = request.messages.as_slice()
+        && last.role == Role::Assistant
+        && last.parts.last().is_some_and(|part| matches!(part.body, PartBody::Text(_)))
+    {
+        let path = format!("messages[{}]", request.messages.len() - 1);
+        writer.losses.add(path, "Gemini answers after it, and need not go on with it");
+    }
     let contents = writer.finish()?;
     Ok(Prompt { system_instruction, contents })
 }
@@ -192,7 +200,10 @@ impl<'a> Writer<'a, '_> {
             extras::report(native, &format!("messages[{index}].extras"), &[], self.losses);
         }
         for (number, part) in message.parts.iter().enumerate() {
-            self.part(part, Place { message: index, part: number }, parts)?;
+            let place = Place { message: index, part: number };
+            if let Err(failure) = self.part(part, place, parts) {
+                self.losses.add(place.to_string(), dropped::left_out(message.role, part, failure)?);
+            }
         }
         Ok(())
     }
@@ -206,7 +217,12 @@ impl<'a> Writer<'a, '_> {
             // Gemini refuses a part with nothing in it.
             PartBody::Text(text) | PartBody::Refusal(text) if text.is_empty() && signature.is_none() => return Ok(()),
             PartBody::Text(text) | PartBody::Refusal(text) => MadePart::of(Data::Text(text)),
-            PartBody::Thinking(_) if signature.is_none() => return Ok(()),
+            PartBody::Thinking(_) if signature.is_none() => {
+                if part.replay.as_ref().is_some_and(|replay| !replay.data.is_empty()) {
+                    self.losses.add(place.to_string(), "another model's thinking");
+                }
+                return Ok(());
+            }
             PartBody::Thinking(text) => MadePart { thought: Some(true), ..MadePart::of(Data::Text(text)) },
             PartBody::Image(media) | PartBody::Audio(media) | PartBody::Video(media) | PartBody::Document(media) => {
                 self.media(media, place)?

@@ -1,5 +1,6 @@
 //! What a request loses on its way to Gemini, for the caller to be told.
 
+use llm_gateway_adapter::dropped;
 use llm_gateway_adapter::types::Dropped;
 
 /// Collects what is left out, or stands in the request in another form.
@@ -13,6 +14,6 @@ impl Losses {
     }
 
     pub fn into_list(self) -> Vec<Dropped> {
-        self.0
+        dropped::once(self.0)
     }
 }

@@ -26,6 +26,10 @@ const MODELS: &[(&str, &str, &[Task])] = &[
     ("gemini-2.5-flash-lite", "Gemini 2.5 Flash-Lite", &[]),
 ];
 
+/// They stand after all that chat, so that none is the provider's default. Id, name, and tokens of one input.
+const EMBEDDING_MODELS: [(&str, &str, u32); 2] =
+    [("gemini-embedding-2", "Gemini Embedding 2", 8192), ("gemini-embedding-001", "Gemini Embedding 001", 2048)];
+
 pub fn describe() -> ProviderInfo {
     ProviderInfo {
         id: DIALECT.to_owned(),
@@ -37,7 +41,11 @@ pub fn describe() -> ProviderInfo {
         // Gemini names an answer in its body alone.
         request_id_header: None,
         settings: Vec::new(),
-        models: MODELS.iter().map(|(id, name, tasks)| known_model(id, name, tasks)).collect(),
+        models: MODELS
+            .iter()
+            .map(|(id, name, tasks)| known_model(id, name, tasks))
+            .chain(EMBEDDING_MODELS.into_iter().map(embedding_model))
+            .collect(),
         extras: Vec::new(),
     }
 }
@@ -63,6 +71,10 @@ fn known_model(id: &str, name: &str, tasks: &[Task]) -> ModelInfo {
         retires: None,
         extras: Vec::new(),
     }
+}
+
+fn embedding_model((id, name, window): (&str, &str, u32)) -> ModelInfo {
+    ModelInfo { context_window: Some(window), max_output: None, capabilities: Some(Capabilities::EMBEDDINGS), ..known_model(id, name, &[]) }
 }
 
 /// Several choices are left out: many models refuse `candidateCount`.
@@ -93,7 +105,8 @@ fn capabilities(model: &str) -> Capabilities {
 
 /// The model, if it is one of those above.
 pub fn find(id: &str) -> Option<ModelInfo> {
-    MODELS.iter().find(|(known, ..)| *known == id).map(|(id, name, tasks)| known_model(id, name, tasks))
+    let embedding = || EMBEDDING_MODELS.into_iter().find(|(known, ..)| *known == id).map(embedding_model);
+    MODELS.iter().find(|(known, ..)| *known == id).map(|(id, name, tasks)| known_model(id, name, tasks)).or_else(embedding)
 }
 
 #[cfg(test)]
@@ -106,5 +119,17 @@ mod tests {
         for task in [Task::TextGeneration, Task::Summarization, Task::SentimentAnalysis, Task::QuestionAnswering, Task::Other] {
             assert!(models.iter().any(|model| model.suited_to.contains(&task)), "{task:?}");
         }
+    }
+
+    #[test]
+    fn models_that_only_embed_come_last_and_suit_no_task() {
+        let models = describe().models;
+        let first = models.iter().position(|model| model.capabilities == Some(Capabilities::EMBEDDINGS));
+        let (chatting, embedding) = models.split_at(first.unwrap_or_default());
+        assert!(
+            !chatting.is_empty()
+                && chatting.iter().all(|model| model.capabilities.is_some_and(|can| can & Capabilities::CHAT == Capabilities::CHAT))
+        );
+        assert!(embedding.iter().all(|model| model.capabilities == Some(Capabilities::EMBEDDINGS) && model.suited_to.is_empty()));
     }
 }

@@ -3,12 +3,12 @@
 //! Gemini makes no difference between kinds of media: the media type says it all, so it must be known.
 
 use crate::DIALECT;
-use crate::contents::Place;
 use llm_gateway_adapter::body::Media as Bodies;
 use llm_gateway_adapter::serde_json::{self, Value};
 use llm_gateway_adapter::types::{Failure, Media, MediaSource, Native};
 use serde::Serialize;
 use std::borrow::Cow;
+use std::fmt::Display;
 
 /// The endpoint's own files, as the ids that it gives for them are turned into addresses.
 const FILES: &str = "https://generativelanguage.googleapis.com/v1beta/";
@@ -54,12 +54,17 @@ impl MediaResolution {
     }
 }
 
+/// `place` names the part in the request.
+///
 /// # Errors
 /// `invalid-request` for bytes of an unknown type, `unsupported` for another provider's file.
-pub fn part<'a>(media: &'a Media, place: Place, bodies: &mut Bodies) -> Result<MediaPart<'a>, Failure> {
+pub fn part<'a>(media: &'a Media, place: impl Display + Copy, bodies: &mut Bodies) -> Result<MediaPart<'a>, Failure> {
     match &media.source {
         MediaSource::Blob(blob) => inline(media, place, bodies.base64(blob).into()),
         MediaSource::Base64(data) => inline(media, place, data.into()),
+        MediaSource::Url(url) if url.starts_with("http:") => {
+            Err(Failure::unsupported(&place.to_string(), "Gemini fetches media by HTTPS alone"))
+        }
         MediaSource::Url(url) => {
             Ok(MediaPart::FileData(FileData { mime_type: media_type(media, url).map(as_taken), file_uri: url.into() }))
         }
@@ -67,7 +72,7 @@ pub fn part<'a>(media: &'a Media, place: Place, bodies: &mut Bodies) -> Result<M
     }
 }
 
-fn inline<'a>(media: &'a Media, place: Place, data: Cow<'a, str>) -> Result<MediaPart<'a>, Failure> {
+fn inline<'a>(media: &'a Media, place: impl Display + Copy, data: Cow<'a, str>) -> Result<MediaPart<'a>, Failure> {
     let name = media.name.as_deref().unwrap_or_default();
     let mime_type = media_type(media, name)
         .ok_or_else(|| Failure::invalid(Some(&format!("{place}.media-type")), "Gemini must be told the media type of this part"))?;
@@ -75,7 +80,7 @@ fn inline<'a>(media: &'a Media, place: Place, data: Cow<'a, str>) -> Result<Medi
 }
 
 /// A file's id (`files/abc`), its address, or Gemini's own `fileData` object.
-fn own_file<'a>(media: &'a Media, file: &'a Native, place: Place) -> Result<MediaPart<'a>, Failure> {
+fn own_file<'a>(media: &'a Media, file: &'a Native, place: impl Display + Copy) -> Result<MediaPart<'a>, Failure> {
     let unknown = || Failure::unsupported(&place.to_string(), "Gemini has no such file");
     if file.dialect != DIALECT {
         return Err(unknown());

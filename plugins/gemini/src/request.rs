@@ -9,6 +9,7 @@ use crate::context::Context;
 use crate::extras;
 use crate::families::{self, Family, Logprobs};
 use crate::losses::Losses;
+use crate::schema;
 use crate::thinking::{self, ThinkingConfig};
 use crate::tools::{self, ToolConfig, ToolEntry};
 use llm_gateway_adapter::body::{self, Media};
@@ -76,37 +77,75 @@ struct ResponseConfig<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     response_mime_type: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    response_json_schema: Option<&'a RawValue>,
+    response_json_schema: Option<Cow<'a, RawValue>>,
 }
 
 /// # Errors
 /// `invalid-request` or `unsupported`, with the field named.
 pub fn encode(request: &ChatRequest) -> Result<HttpRequest, Failure> {
-    let family = families::of(model_name(&request.model));
-    let (mut losses, mut media) = (Losses::default(), Media::default());
-    let extra = extra_fields(request, &mut losses)?;
-    let prompt = contents::write(request, family, &mut media, &mut losses)?;
-    let body = GenerateContentRequest {
-        system_instruction: prompt.system_instruction,
-        contents: prompt.contents,
-        tools: tools::entries(&request.tools, &mut losses)?,
-        tool_config: tools::config(request, &mut losses),
-        generation_config: generation_config(request, family, &mut losses)?,
-        service_tier: extra.service_tier,
-    };
-    report_the_rest(request, &mut losses);
-    let method = method(request, family, &body.generation_config);
+    let draft = Draft::of(request)?;
+    let method = method(request, families::of(model_name(&request.model)), &draft.body.generation_config);
     Ok(HttpRequest {
         method: HttpMethod::Post,
         path: path(&request.model, method.name),
         query: method.query,
         headers: body::json_headers(),
         framing: method.framing,
-        body: segments(body, extra.native, media)?,
-        dropped: losses.into_list(),
+        body: segments(draft.body, draft.native, draft.media)?,
+        dropped: draft.losses.into_list(),
         context: Context::of(request).to_text(),
         extras: Vec::new(),
     })
+}
+
+/// The request for `:countTokens`, which counts what `encode` would send, system instruction and tools included.
+///
+/// # Errors
+/// Those of [`encode`].
+pub fn encode_count(request: &ChatRequest) -> Result<HttpRequest, Failure> {
+    let draft = Draft::of(request)?;
+    let mut counted = Map::from_iter([("model".to_owned(), Value::from(resource(&request.model)))]);
+    counted.extend(whole(draft.body, draft.native)?);
+    let body = Map::from_iter([("generateContentRequest".to_owned(), Value::Object(counted))]);
+    Ok(HttpRequest {
+        method: HttpMethod::Post,
+        path: path(&request.model, "countTokens"),
+        query: Vec::new(),
+        headers: body::json_headers(),
+        framing: Framing::Whole,
+        body: draft.media.segments(&body)?,
+        dropped: draft.losses.into_list(),
+        context: String::new(),
+        extras: Vec::new(),
+    })
+}
+
+/// A request on its way into Gemini's words.
+struct Draft<'a> {
+    body: GenerateContentRequest<'a>,
+    /// Gemini's own fields, as in [`ExtraFields`].
+    native: Vec<Map<String, Value>>,
+    media: Media,
+    losses: Losses,
+}
+
+impl<'a> Draft<'a> {
+    fn of(request: &'a ChatRequest) -> Result<Self, Failure> {
+        let family = families::of(model_name(&request.model));
+        let (mut losses, mut media) = (Losses::default(), Media::default());
+        let extra = extra_fields(request, &mut losses)?;
+        let prompt = contents::write(request, family, &mut media, &mut losses)?;
+        let body = GenerateContentRequest {
+            system_instruction: prompt.system_instruction,
+            contents: prompt.contents,
+            tools: tools::entries(&request.tools, &mut losses)?,
+            tool_config: tools::config(request, &mut losses),
+            generation_config: generation_config(request, family, &mut losses)?,
+            service_tier: extra.service_tier,
+        };
+        report_the_rest(request, &mut losses);
+        Ok(Self { body, native: extra.native, media, losses })
+    }
 }
 
 struct Method {
@@ -131,11 +170,22 @@ fn model_name(model: &str) -> &str {
     model.strip_prefix("models/").unwrap_or(model)
 }
 
-fn path(model: &str, method: &str) -> String {
-    let (collection, name) = match model.strip_prefix("tunedModels/") {
+fn collection_and_name(model: &str) -> (&'static str, &str) {
+    match model.strip_prefix("tunedModels/") {
         Some(tuned) => ("tunedModels", tuned),
         None => ("models", model_name(model)),
-    };
+    }
+}
+
+/// The model as bodies name it: `models/gemini-3.8-flash`.
+pub fn resource(model: &str) -> String {
+    let (collection, name) = collection_and_name(model);
+    format!("{collection}/{name}")
+}
+
+/// `/models/gemini-3.8-flash:countTokens`
+pub fn path(model: &str, method: &str) -> String {
+    let (collection, name) = collection_and_name(model);
     // A colon would begin another method's name.
     format!("/{collection}/{}:{method}", body::path_segment(name).replace(':', "%3A"))
 }
@@ -144,13 +194,17 @@ fn segments(body: GenerateContentRequest, native: Vec<Map<String, Value>>, media
     if native.is_empty() {
         return media.segments(&body);
     }
-    let mut value = serde_json::to_value(body).map_err(|error| Failure::invalid(None, error.to_string()))?;
-    if let Value::Object(body) = &mut value {
-        for fields in native {
-            extras::merge(body, fields);
-        }
+    media.segments(&whole(body, native)?)
+}
+
+/// The body with Gemini's own fields written over it.
+fn whole(body: GenerateContentRequest, native: Vec<Map<String, Value>>) -> Result<Map<String, Value>, Failure> {
+    let value = serde_json::to_value(body).map_err(|error| Failure::invalid(None, error.to_string()))?;
+    let Value::Object(mut whole) = value else { return Ok(Map::new()) };
+    for fields in native {
+        extras::merge(&mut whole, fields);
     }
-    media.segments(&value)
+    Ok(whole)
 }
 
 /// What the caller gave beside the canonical fields.
@@ -278,7 +332,7 @@ fn response_config<'a>(format: Option<&'a ResponseFormat>, losses: &mut Losses) 
                 losses.add("response-format.description", "Gemini takes the schema alone");
             }
             config.response_mime_type = Some("application/json");
-            config.response_json_schema = Some(tools::schema(&schema.schema, "response-format.schema")?);
+            config.response_json_schema = Some(schema::fit(&schema.schema, "response-format.schema", losses)?);
         }
     }
     Ok(config)

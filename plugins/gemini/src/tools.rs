@@ -4,6 +4,7 @@ use crate::DIALECT;
 use crate::context::CUSTOM_ARGUMENT;
 use crate::extras;
 use crate::losses::Losses;
+use crate::schema;
 use llm_gateway_adapter::serde_json::value::RawValue;
 use llm_gateway_adapter::serde_json::{self, Map, Value, json};
 use llm_gateway_adapter::types::{ChatRequest, CustomTool, Failure, FunctionTool, Tool, ToolMode};
@@ -41,7 +42,7 @@ pub struct FunctionDeclaration<'a> {
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Parameters<'a> {
-    Schema(&'a RawValue),
+    Schema(Cow<'a, RawValue>),
     FreeText(Value),
 }
 
@@ -94,7 +95,7 @@ fn declaration<'a>(function: &'a FunctionTool, path: &str, losses: &mut Losses) 
     if function.cache.is_some() {
         losses.add(format!("{path}.cache"), "Gemini caches on its own; it takes no breakpoints");
     }
-    let schema = function.parameters.as_deref().map(|text| schema(text, &format!("{path}.parameters"))).transpose()?;
+    let schema = function.parameters.as_deref().map(|text| schema::fit(text, &format!("{path}.parameters"), losses)).transpose()?;
     let made = FunctionDeclaration {
         name: &function.name,
         description: function.description.as_deref().map(Cow::Borrowed),
@@ -108,14 +109,6 @@ fn declaration<'a>(function: &'a FunctionTool, path: &str, losses: &mut Losses) 
         extras::merge(declaration, fields);
     }
     Ok(Declaration::Native(value))
-}
-
-/// A JSON Schema as it came.
-///
-/// # Errors
-/// `invalid-request` if it is no JSON.
-pub fn schema<'a>(text: &'a str, path: &str) -> Result<&'a RawValue, Failure> {
-    serde_json::from_str(text).map_err(|error| Failure::invalid(Some(path), format!("the schema is not JSON: {error}")))
 }
 
 /// Gemini wants no schema for a function without parameters.

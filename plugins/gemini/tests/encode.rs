@@ -409,6 +409,43 @@ fn media_that_gemini_can_not_take_is_refused() {
 }
 
 #[test]
+fn what_another_provider_made_in_the_assistants_turn_is_left_out_and_reported() {
+    let made = || {
+        [
+            Part::new(PartBody::Other(native("anthropic-messages", json!({"type": "server_tool_use"})))),
+            Part::new(PartBody::Image(media(MediaSource::File(native("openai-responses", json!("file-1"))), None))),
+            Part::new(PartBody::Audio(media(MediaSource::Url("http://example.com/a.wav".into()), Some("audio/wav")))),
+        ]
+    };
+    let left_out = ["messages[1].parts[0]", "messages[1].parts[1]", "messages[1].parts[2]"];
+    let after = |last: Vec<Part>| {
+        let answer = Message::of(Role::Assistant, made().into_iter().chain(last).collect());
+        conversation(vec![Message::text(Role::User, "Hi"), answer, Message::text(Role::User, "And?")])
+    };
+    let taken = Part::new(PartBody::Image(media(blob(1), Some("image/png"))));
+    let said = after(vec![Part::new(PartBody::Text("Found.".into())), taken]);
+    let parts = json!([{"text": "Found."}, {"inlineData": {"mimeType": "image/png", "data": "<blob:1>"}}]);
+    assert_eq!(body(said.clone())["contents"][1], json!({"role": "model", "parts": parts}));
+    assert_eq!(dropped(said.clone()), left_out);
+    assert!(encode(said).dropped.iter().all(|dropped| dropped.reason.starts_with("left out")));
+    let silent = after(vec![]);
+    assert_eq!(body(silent.clone())["contents"], json!([{"role": "user", "parts": [{"text": "Hi"}, {"text": "And?"}]}]));
+    assert_eq!(dropped(silent), left_out);
+    let [block, ..] = made();
+    let instruction = conversation(vec![Message::of(Role::System, vec![block]), Message::text(Role::User, "Hi")]);
+    assert_eq!(refused(instruction), (FailureKind::Unsupported, Some("messages[0].parts[0]".into())));
+}
+
+#[test]
+fn what_is_true_of_several_media_of_a_result_is_reported_once() {
+    let linked = || ToolResultPart::Image(media(MediaSource::Url("https://example.com/a.png".into()), Some("image/png")));
+    let turn =
+        vec![Message::of(Role::Assistant, vec![call("a", "{}")]), Message::of(Role::Tool, vec![result_of("a", vec![linked(), linked()])])];
+    let told = dropped(conversation([vec![Message::text(Role::User, "Hi")], turn].concat()));
+    assert_eq!(told, ["messages[2].parts[0]"]);
+}
+
+#[test]
 fn the_detail_of_an_image_is_its_resolution() {
     let image = || Media { detail: Some("low".into()), ..media(blob(1), Some("image/png")) };
     let sent = body(user(PartBody::Image(image())));
@@ -458,7 +495,7 @@ fn formats_of_the_answer() {
     let schema = JsonSchema { name: "n".into(), description: None, schema: r#"{"type":"object","$defs":{}}"#.into(), strict: Some(true) };
     assert_eq!(
         format(ResponseFormat::JsonSchema(schema.clone())),
-        json!({"responseMimeType": "application/json", "responseJsonSchema": {"type": "object", "$defs": {}}})
+        json!({"responseMimeType": "application/json", "responseJsonSchema": {"type": "object"}})
     );
     let choice = native("gemini", json!({"responseMimeType": "text/x.enum", "responseSchema": {"enum": ["a"]}}));
     assert_eq!(format(ResponseFormat::Other(choice)), json!({"responseMimeType": "text/x.enum", "responseSchema": {"enum": ["a"]}}));
@@ -551,4 +588,40 @@ fn breakpoints_and_names_are_reported() {
     let part = Part { cache: Some(CacheBreakpoint { lifetime: None }), ..Part::new(PartBody::Text("a".into())) };
     let message = Message { name: Some("Ann".into()), ..Message::of(Role::User, vec![part]) };
     assert_eq!(dropped(conversation(vec![message])), ["messages[0].name", "messages[0].parts[0].cache"]);
+}
+
+#[test]
+fn what_gemini_does_not_fetch_itself_is_named() {
+    let at = |url: &str| {
+        let media = Media {
+            source: MediaSource::Url(url.into()),
+            media_type: Some("image/png".into()),
+            name: None,
+            detail: None,
+            transcript: None,
+        };
+        let message = Message::of(Role::User, vec![Part::new(PartBody::Text("Look:".into())), Part::new(PartBody::Image(media))]);
+        Gemini::encode(ChatRequest::new(MODEL, vec![message]))
+    };
+    assert!(at("https://example.com/a.png").is_ok());
+    let refused = at("http://example.com/a.png").unwrap_err();
+    assert_eq!((refused.kind, refused.parameter.as_deref()), (FailureKind::Unsupported, Some("messages[0].parts[1]")));
+}
+
+#[test]
+fn a_beginning_of_the_answer_is_sent_and_reported() {
+    let request = conversation(vec![Message::text(Role::User, "Count."), Message::text(Role::Assistant, "1, 2,")]);
+    assert_eq!(body(request.clone())["contents"][1], json!({"role": "model", "parts": [{"text": "1, 2,"}]}));
+    assert_eq!(dropped(request), ["messages[1]"]);
+}
+
+#[test]
+fn another_models_thinking_is_reported() {
+    let thought = signed(Part::new(PartBody::Thinking("hm".into())), "s", "gemini-3.5-flash");
+    let messages = vec![
+        Message::text(Role::User, "a"),
+        Message::of(Role::Assistant, vec![thought, Part::new(PartBody::Text("b".into()))]),
+        Message::text(Role::User, "c"),
+    ];
+    assert_eq!(dropped(conversation(messages)), ["messages[1].parts[0]"]);
 }

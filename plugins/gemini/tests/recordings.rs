@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use adapter_gemini::Gemini;
-use llm_gateway_adapter::recording::{Recording, check};
+use llm_gateway_adapter::recording::{Recording, check, check_embeddings};
 use llm_gateway_adapter::serde_json::{Value, json};
 use llm_gateway_adapter::{Models, harness};
 use std::fs;
@@ -57,6 +57,13 @@ fn every_recorded_chat_decodes_as_expected() {
     }
     assert!(differences.is_empty(), "{} of {checked} differ:\n{}", differences.len(), differences.join("\n"));
     assert!(checked > 0);
+}
+
+#[test]
+fn every_recorded_embedding_decodes_as_expected() {
+    for recording in recorded().unwrap_or_default().iter().filter(|recording| recording.endpoint == "embeddings") {
+        check_embeddings::<Gemini>(recording, "").unwrap_or_else(|difference| panic!("{}: {difference}", recording.json["id"]));
+    }
 }
 
 #[test]

@@ -61,6 +61,9 @@ impl Workshop {
         if let (MediaSource::Blob(blob), true) = (&document.source, is_text(document)) {
             return Ok(ContentChunk::Text { text: Cow::Owned(self.media.text(blob)) });
         }
+        if matches!(&document.source, MediaSource::Url(url) if url.starts_with("http:")) {
+            return Err(Failure::unsupported(&place.path(), "Mistral fetches documents by HTTPS alone"));
+        }
         Ok(ContentChunk::DocumentUrl { document_url: self.url(document, place)?, document_name: document.name.as_deref() })
     }
 
@@ -145,6 +148,11 @@ impl Seal {
     pub fn from_replay(replay: &Replay) -> Self {
         serde_json::from_str(&replay.data).unwrap_or_default()
     }
+}
+
+/// Whether another model has put its signature to the thinking. Open thinking is text, and any model may read it.
+pub fn is_sealed_by_another(replay: &Replay, model: &str) -> bool {
+    replay.model.as_deref().is_some_and(|thinker| thinker != model) && Seal::from_replay(replay).signature.is_some()
 }
 
 /// The model's own thinking, as it came.

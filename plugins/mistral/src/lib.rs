@@ -5,14 +5,17 @@
 //!
 //! - `request`, `messages`, `chunks`, `wire`: the request, from the parameters down to one content chunk, and its schema
 //! - `answer`, `stream`: whole answers, and streams of the same shape
-//! - `failure`: errors · `models`: known models and the list · `families`: what differs between models
+//! - `embeddings`, `models`, `limits`: the optional interfaces of those names; prompts are only estimated, as Mistral counts none
+//! - `failure`: errors · `families`: what differs between models
 //! - `custom`: custom tools as functions · `settings`, `report`: what operators set, what callers are told
 
 mod answer;
 mod chunks;
 mod custom;
+mod embeddings;
 mod failure;
 mod families;
+mod limits;
 mod messages;
 mod models;
 mod report;
@@ -21,15 +24,20 @@ mod settings;
 mod stream;
 mod wire;
 
+use llm_gateway_adapter::embeddings::{EmbeddingRequest, EmbeddingResponse};
+use llm_gateway_adapter::estimate::{self, Tokenizer};
+use llm_gateway_adapter::limits::RateLimit;
 use llm_gateway_adapter::models::Page;
 use llm_gateway_adapter::stream::Decoding;
-use llm_gateway_adapter::types::{ChatRequest, ChatResponse, Credential, Failure, HttpRequest, HttpResponse, ProviderInfo, Setting};
-use llm_gateway_adapter::{Chat, Manifest, Models};
+use llm_gateway_adapter::types::{
+    ChatRequest, ChatResponse, Credential, Failure, FailureKind, Header, HttpRequest, HttpResponse, ProviderInfo, Setting,
+};
+use llm_gateway_adapter::{Chat, Embeddings, Limits, Manifest, Models, Tokens};
 
 /// The adapter.
 pub struct Mistral;
 
-llm_gateway_adapter::export!(Mistral: models);
+llm_gateway_adapter::export!(Mistral: embeddings, tokens, models, limits);
 
 impl Manifest for Mistral {
     fn describe() -> ProviderInfo {
@@ -79,5 +87,39 @@ impl Models for Mistral {
 
     fn decode(response: HttpResponse, _: String) -> Result<Page, Failure> {
         models::decode(&response)
+    }
+}
+
+impl Embeddings for Mistral {
+    fn encode(request: EmbeddingRequest) -> Result<HttpRequest, Failure> {
+        embeddings::encode(&request)
+    }
+
+    fn decode(response: HttpResponse, context: String) -> Result<EmbeddingResponse, Failure> {
+        embeddings::decode(&response, &context)
+    }
+}
+
+impl Tokens for Mistral {
+    fn estimate(request: ChatRequest) -> u32 {
+        estimate::tokens(&request, Tokenizer::Mistral)
+    }
+
+    fn encode(_: ChatRequest) -> Result<HttpRequest, Failure> {
+        Err(no_count())
+    }
+
+    fn decode(_: HttpResponse, _: String) -> Result<u32, Failure> {
+        Err(no_count())
+    }
+}
+
+fn no_count() -> Failure {
+    Failure::new(FailureKind::Unsupported, "Mistral has no endpoint that counts tokens")
+}
+
+impl Limits for Mistral {
+    fn read(headers: Vec<Header>) -> Vec<RateLimit> {
+        limits::read(&headers)
     }
 }

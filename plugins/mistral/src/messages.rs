@@ -7,6 +7,7 @@ use crate::chunks::{self, Place, Workshop};
 use crate::custom;
 use crate::families::Thinking;
 use crate::wire::{Content, ContentChunk, Extended, FunctionCall, Message, Role, ToolCall};
+use llm_gateway_adapter::dropped;
 use llm_gateway_adapter::types::{self, ChatRequest, Failure, Part, PartBody, ToolResult, ToolResultPart};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -22,8 +23,12 @@ pub fn conversation<'a>(request: &'a ChatRequest, workshop: &mut Workshop) -> Re
     if request.messages.is_empty() {
         return Err(Failure::invalid(Some("messages"), "there must be at least one message"));
     }
-    let mut conversation =
-        Conversation { messages: Vec::with_capacity(request.messages.len()), thinking: Thinking::of(&request.model), workshop };
+    let mut conversation = Conversation {
+        messages: Vec::with_capacity(request.messages.len()),
+        model: &request.model,
+        thinking: Thinking::of(&request.model),
+        workshop,
+    };
     let leading = leading_system_messages(&request.messages);
     for (index, message) in request.messages.iter().enumerate() {
         let role = match message.role {
@@ -72,6 +77,7 @@ fn speaks_of_json(message: &types::Message) -> bool {
 
 struct Conversation<'a, 'w> {
     messages: Vec<Message<'a>>,
+    model: &'a str,
     thinking: Thinking,
     workshop: &'w mut Workshop,
 }
@@ -84,7 +90,10 @@ impl<'a> Conversation<'a, '_> {
         for (part, content) in message.parts.iter().enumerate() {
             let place = Place { message: index, part };
             self.report_of(content, place);
-            self.part(role, content, place)?;
+            if let Err(failure) = self.part(role, content, place) {
+                let reason = dropped::left_out(message.role, content, failure)?;
+                self.workshop.report.add(place.path(), reason);
+            }
         }
         let extras = own_message_fields(self.workshop.report.own_fields(&message.extras, || format!("messages[{index}].extras"))?);
         if !extras.is_empty() {
@@ -116,6 +125,10 @@ impl<'a> Conversation<'a, '_> {
             }
             (PartBody::Text(text), Role::Assistant) if text.is_empty() => return Ok(()),
             (PartBody::Thinking(text), Role::Assistant) => match &part.replay {
+                Some(replay) if chunks::is_sealed_by_another(replay, self.model) => {
+                    self.workshop.report.add(place.path(), "another model's thinking, which is sealed to it");
+                    return Ok(());
+                }
                 Some(replay) if self.thinking != Thinking::Never => chunks::thinking(text, replay),
                 // Another provider's, or for a model that would not understand it.
                 _ => return Ok(()),

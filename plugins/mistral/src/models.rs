@@ -40,6 +40,7 @@ const TOOLS: &[Capabilities] = &[Capabilities::TOOLS, Capabilities::PARALLEL_TOO
 const VISION: &[Capabilities] = &[Capabilities::IMAGE_INPUT, Capabilities::DOCUMENT_INPUT];
 const REASONING: &[Capabilities] = &[Capabilities::REASONING];
 const AUDIO: &[Capabilities] = &[Capabilities::AUDIO_INPUT];
+const EMBEDDINGS: &[Capabilities] = &[Capabilities::EMBEDDINGS];
 
 fn union<'a>(sets: impl IntoIterator<Item = &'a &'static [Capabilities]>) -> Capabilities {
     sets.into_iter().copied().flatten().fold(Capabilities::empty(), |all, one| all | *one)
@@ -126,6 +127,25 @@ const KNOWN: &[Known] = &[
         context_window: 32_768,
         max_output: None,
         capabilities: &[CHAT, TOOLS, AUDIO],
+        suited_to: &[],
+    },
+    // After all that chat, so that none of them is the provider's default.
+    Known {
+        id: "mistral-embed",
+        name: "Mistral Embed",
+        aliases: &["mistral-embed-2312"],
+        context_window: 8192,
+        max_output: None,
+        capabilities: &[EMBEDDINGS],
+        suited_to: &[],
+    },
+    Known {
+        id: "codestral-embed",
+        name: "Codestral Embed",
+        aliases: &["codestral-embed-2505"],
+        context_window: 8192,
+        max_output: None,
+        capabilities: &[EMBEDDINGS],
         suited_to: &[],
     },
 ];
@@ -226,13 +246,15 @@ pub fn decode(response: &HttpResponse) -> Result<Page, Failure> {
 
 impl ModelCard<'_> {
     fn into_model(self) -> ModelInfo {
+        // No flag says it, but the name does.
+        let embeds = self.id.0.contains("embed");
         ModelInfo {
             id: self.id.0.into_owned(),
             name: None,
             aliases: self.aliases.into_iter().flatten().map(|alias| alias.0.into_owned()).collect(),
             context_window: self.max_context_length,
             max_output: None,
-            capabilities: self.capabilities.map(ModelCapabilities::canonical),
+            capabilities: if embeds { Some(Capabilities::EMBEDDINGS) } else { self.capabilities.map(ModelCapabilities::canonical) },
             price: None,
             suited_to: Vec::new(),
             retires: self.deprecation.and_then(|time| time.0.get(..10).map(str::to_owned)),

@@ -2,6 +2,7 @@
 //!
 //! Also sorts `extras` by dialect, because what is left of them is most of such a report.
 
+use llm_gateway_adapter::dropped;
 use llm_gateway_adapter::types::{Dropped, Failure, Native};
 use serde_json::{Map, Value};
 
@@ -21,7 +22,7 @@ impl Report {
     }
 
     pub fn into_dropped(self) -> Vec<Dropped> {
-        self.0
+        dropped::once(self.0)
     }
 
     /// Fields in Mistral's own words. Those of other dialects are reported under `path`.

@@ -10,6 +10,7 @@ use crate::report::{DIALECT, Report, object};
 use crate::settings::Schema;
 use crate::wire::{ChatCompletionRequest, Extended, Function, FunctionName, JsonSchema, ResponseFormat, Tool, ToolChoice};
 use llm_gateway_adapter::body::json_headers;
+use llm_gateway_adapter::schema as json_schema;
 use llm_gateway_adapter::types::{
     self, ChatRequest, Effort, Failure, Framing, FunctionTool, HttpMethod, HttpRequest, Native, Reasoning, ToolMode,
 };
@@ -96,7 +97,7 @@ fn response_format(request: &ChatRequest) -> Result<Option<ResponseFormat<'_>>, 
             json_schema: JsonSchema {
                 name: &schema.name,
                 description: schema.description.as_deref(),
-                schema: raw(&schema.schema, "response-format.schema")?,
+                schema: json_schema::read(&schema.schema, "response-format.schema")?,
                 strict: schema.strict,
             },
         },
@@ -146,7 +147,7 @@ fn function_tool<'a>(tool: &'a FunctionTool, index: usize, report: &mut Report) 
         report.add(format!("tools[{index}].cache"), "Mistral caches by `prompt_cache_key` alone");
     }
     let parameters = match &tool.parameters {
-        Some(schema) => raw(schema, &format!("tools[{index}].parameters"))?,
+        Some(schema) => json_schema::read(schema, &format!("tools[{index}].parameters"))?,
         None => raw(NO_PARAMETERS, "tools")?,
     };
     let description = tool.description.as_deref().map(Cow::Borrowed);

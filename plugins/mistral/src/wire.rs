@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 #[derive(Debug, Serialize)]
 pub struct ChatCompletionRequest<'a> {
@@ -59,7 +60,8 @@ fn is_false(flag: &bool) -> bool {
 }
 
 fn as_object<S: Serializer>(pairs: &&[(String, String)], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(pairs.iter().map(|(name, value)| (name, value)))
+    // A name that stands twice would make an object with a field twice.
+    serializer.collect_map(pairs.iter().map(|(name, value)| (name, value)).collect::<BTreeMap<_, _>>())
 }
 
 /// A piece of the request, with what the caller adds to it in Mistral's own words.

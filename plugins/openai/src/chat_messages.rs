@@ -8,7 +8,7 @@ use crate::encoding::{Encoding, Entry, json};
 use crate::endpoint::Endpoint;
 use crate::replay;
 use crate::settings::{DeveloperRole, ReasoningField};
-use llm_gateway_adapter::types::{Failure, Message, Part, PartBody, ResponseFormat, Role, ToolCall as Call, ToolResult};
+use llm_gateway_adapter::types::{Failure, Message, Native, Part, PartBody, ResponseFormat, Role, ToolCall as Call, ToolResult};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -135,14 +135,15 @@ impl<'a> Conversation<'_, 'a> {
         }
         self.flush_result_media();
         let content = chat_parts::content(self.encoding, &parts)?;
-        let extras = self.message_extras(path, message)?;
+        let extras = self.further_fields(path, &message.extras)?;
         self.messages.push(ChatMessage { role, name: message.name.as_deref(), content: Some(content), extras, ..ChatMessage::default() });
         Ok(())
     }
 
-    fn message_extras(&mut self, path: &str, message: &'a Message) -> Result<Map<String, Value>, Failure> {
-        let mut extras = self.encoding.own_fields(path, &message.extras)?;
-        for own in ["role", "name", "content", "refusal", "reasoning_content", "reasoning", "audio", "tool_calls", "tool_call_id"] {
+    /// The caller's own fields of a message, but for those that are written here.
+    fn further_fields(&mut self, path: &str, natives: &[Native]) -> Result<Map<String, Value>, Failure> {
+        let mut extras = self.encoding.own_fields(path, natives)?;
+        for own in ["role", "name", "content", "refusal", "reasoning_content", "reasoning", "tool_calls", "tool_call_id"] {
             extras.shift_remove(own);
         }
         Ok(extras)
@@ -159,12 +160,17 @@ impl<'a> Conversation<'_, 'a> {
                 other => self.result_media.push(other),
             }
         }
-        let breakpoint = self.encoding.breakpoint(path, part.cache);
+        let breakpoint = if texts.is_empty() {
+            self.encoding.no_breakpoint(path, part.cache);
+            None
+        } else {
+            self.encoding.breakpoint(path, part.cache)
+        };
         let message = ChatMessage {
             role: "tool",
             content: Some(result_content(texts, breakpoint)),
             tool_call_id: Some(&result.call_id),
-            extras: self.encoding.own_fields(path, &part.extras)?,
+            extras: self.further_fields(path, &part.extras)?,
             ..ChatMessage::default()
         };
         self.messages.push(message);
@@ -175,11 +181,19 @@ impl<'a> Conversation<'_, 'a> {
         self.flush_result_media();
         let mut written = Turn::default();
         for (at, part) in message.parts.iter().enumerate() {
-            self.assistant_part(&format!("{path}.parts[{at}]"), part, &mut written)?;
+            let path = format!("{path}.parts[{at}]");
+            if let Err(failure) = self.assistant_part(&path, part, &mut written) {
+                self.encoding.leave_out(path, part, failure)?;
+            }
         }
         let field = self.encoding.settings.reasoning_field;
         let thinking = |wanted: ReasoningField| (field == wanted).then_some(written.thinking).flatten();
         let (reasoning_content, reasoning) = (thinking(ReasoningField::ReasoningContent), thinking(ReasoningField::Reasoning));
+        let mut extras = self.further_fields(path, &message.extras)?;
+        // A sound that the caller refers to itself (`{"id": …}`) is no part, and goes along unless there is one.
+        if written.audio.is_some() {
+            extras.shift_remove("audio");
+        }
         let message = ChatMessage {
             role: "assistant",
             name: message.name.as_deref(),
@@ -189,7 +203,7 @@ impl<'a> Conversation<'_, 'a> {
             refusal: written.refusal,
             audio: written.audio,
             tool_calls: written.tool_calls,
-            extras: self.message_extras(path, message)?,
+            extras,
             ..ChatMessage::default()
         };
         if !message.is_empty() {
@@ -201,9 +215,17 @@ impl<'a> Conversation<'_, 'a> {
     fn assistant_part(&mut self, path: &str, part: &'a Part, written: &mut Turn<'a>) -> Result<(), Failure> {
         self.encoding.no_breakpoint(path, part.cache);
         match &part.body {
-            PartBody::Text(text) => written.texts.push(Cow::Borrowed(text.as_str())),
-            PartBody::Refusal(text) if written.refusal.is_none() => written.refusal = Some(text),
-            PartBody::Refusal(text) => written.texts.push(Cow::Borrowed(text.as_str())),
+            PartBody::Text(text) => {
+                self.report_extras(path, &part.extras)?;
+                written.texts.push(Cow::Borrowed(text.as_str()));
+            }
+            PartBody::Refusal(text) => {
+                self.report_extras(path, &part.extras)?;
+                match written.refusal {
+                    None => written.refusal = Some(text),
+                    Some(_) => written.texts.push(Cow::Borrowed(text.as_str())),
+                }
+            }
             PartBody::Thinking(text) => self.thinking(path, part, text, written),
             PartBody::ToolCall(call) => {
                 let extras = self.encoding.own_fields(path, &part.extras)?;
@@ -223,6 +245,14 @@ impl<'a> Conversation<'_, 'a> {
             PartBody::Image(_) | PartBody::Video(_) | PartBody::Document(_) => {
                 return Err(Failure::unsupported(path, "the provider takes no media of the assistant's"));
             }
+        }
+        Ok(())
+    }
+
+    /// The provider knows no further fields of what the assistant said.
+    fn report_extras(&mut self, path: &str, natives: &[Native]) -> Result<(), Failure> {
+        for name in self.encoding.own_fields(path, natives)?.keys() {
+            self.encoding.dropped.report(format!("{path}.extras.{name}"), "a text of the assistant's has no such field");
         }
         Ok(())
     }
@@ -265,7 +295,11 @@ impl<'a> Turn<'a> {
 
 impl ChatMessage<'_> {
     fn is_empty(&self) -> bool {
-        self.content.is_none() && self.refusal.is_none() && self.audio.is_none() && self.tool_calls.is_empty()
+        self.content.is_none()
+            && self.refusal.is_none()
+            && self.audio.is_none()
+            && self.tool_calls.is_empty()
+            && !self.extras.contains_key("audio")
     }
 }
 

@@ -83,7 +83,11 @@ fn content_part<'a>(encoding: &mut Encoding<'a>, path: &str, part: &'a Part) -> 
         }
         _ => encoding.breakpoint(path, part.cache),
     };
-    Ok(Entry::Known(ContentPart { body, prompt_cache_breakpoint, extras: encoding.own_fields(path, &part.extras)? }))
+    let mut extras = encoding.own_fields(path, &part.extras)?;
+    for own in ["type", "text", "image_url", "input_audio", "file", "prompt_cache_breakpoint"] {
+        extras.shift_remove(own);
+    }
+    Ok(Entry::Known(ContentPart { body, prompt_cache_breakpoint, extras }))
 }
 
 fn image_part<'a>(encoding: &mut Encoding<'a>, path: &str, image: &'a Media) -> Result<ContentBody<'a>, Failure> {

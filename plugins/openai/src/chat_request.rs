@@ -14,6 +14,9 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
+/// More stop sequences are a 400.
+const STOPS: usize = 4;
+
 #[derive(Debug, Serialize)]
 struct ChatCompletionRequest<'a> {
     model: &'a str,
@@ -122,10 +125,10 @@ pub fn encode(mut encoding: Encoding<'_>) -> Result<HttpRequest, Failure> {
         messages: chat_messages::encode(&mut encoding)?,
         limit: limit(&encoding),
         sampling: sampling(&mut encoding, effort),
-        stop: encoding.unless(stop_refused, "stop", some_of(&request.stop)).unwrap_or_default(),
+        stop: encoding.unless(stop_refused, "stop", some_of(&request.stop)).map(|stop| most_stops(stop, &mut encoding)).unwrap_or_default(),
         n: request.choices.filter(|choices| *choices != 1),
         reasoning_effort: effort.map(reasoning::word),
-        response_format: formats::for_chat(&encoding)?,
+        response_format: formats::for_chat(&mut encoding)?,
         tools: tools::for_chat(&mut encoding)?,
         tool_choice: tools::choice(&mut encoding),
         parallel_tool_calls: tools::parallel(&mut encoding),
@@ -142,6 +145,17 @@ fn report_hidden_reasoning(encoding: &mut Encoding<'_>) {
     if wanted && encoding.model.is_known_to_reason() {
         encoding.dropped.report("reasoning.visible", "the chat endpoint does not show reasoning");
     }
+}
+
+/// Those that the provider takes. Other servers may take more.
+fn most_stops<'a>(stop: &'a [String], encoding: &mut Encoding<'_>) -> &'a [String] {
+    if !encoding.model.is_known() {
+        return stop;
+    }
+    for index in STOPS..stop.len() {
+        encoding.dropped.report(format!("stop[{index}]"), "the provider takes four stop sequences");
+    }
+    &stop[..stop.len().min(STOPS)]
 }
 
 fn some_of(list: &[String]) -> Option<&[String]> {

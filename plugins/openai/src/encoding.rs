@@ -5,6 +5,7 @@ use crate::extras;
 use crate::families::{Model, Reasons};
 use crate::settings::Settings;
 use llm_gateway_adapter::body::{self, json_headers};
+use llm_gateway_adapter::dropped;
 use llm_gateway_adapter::types::{
     self, CacheBreakpoint, ChatRequest, Effort, Failure, Framing, Header, HttpMethod, HttpRequest, Native, Part, PartBody, Role,
 };
@@ -19,11 +20,15 @@ const LONG_LIFETIME_SECONDS: u32 = 22_500;
 
 /// What could not be sent as it was.
 #[derive(Debug, Default)]
-pub struct Dropped(pub Vec<types::Dropped>);
+pub struct Dropped(Vec<types::Dropped>);
 
 impl Dropped {
     pub fn report(&mut self, parameter: impl Into<String>, reason: impl Into<String>) {
         self.0.push(types::Dropped { parameter: parameter.into(), reason: reason.into() });
+    }
+
+    pub fn into_list(self) -> Vec<types::Dropped> {
+        dropped::once(self.0)
     }
 }
 
@@ -119,6 +124,16 @@ impl<'a> Encoding<'a> {
         }
     }
 
+    /// Reports a part of the assistant's that can't be sent, if it may be left out.
+    ///
+    /// # Errors
+    /// The failure, if it may not.
+    pub fn leave_out(&mut self, path: String, part: &Part, failure: Failure) -> Result<(), Failure> {
+        let reason = dropped::left_out(Role::Assistant, part, failure)?;
+        self.dropped.report(path, reason);
+        Ok(())
+    }
+
     /// Says that a last message of the assistant is not gone on with.
     pub fn report_prefill(&mut self) {
         if let [.., last] = self.request.messages.as_slice()
@@ -147,7 +162,7 @@ impl<'a> Encoding<'a> {
             headers: json_headers().into_iter().chain(headers).collect(),
             body: self.media.segments(body)?,
             framing: if self.request.stream { Framing::Sse } else { Framing::Whole },
-            dropped: self.dropped.0,
+            dropped: self.dropped.into_list(),
             context: context.into_text(),
             extras: Vec::new(),
         })

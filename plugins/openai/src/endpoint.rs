@@ -73,7 +73,9 @@ fn needs_responses(request: &ChatRequest, model: Model) -> bool {
 
 fn part_needs_responses(part: &Part, model: Model) -> bool {
     match &part.body {
-        PartBody::Thinking(_) => replay::reasoning(part.replay.as_ref()).is_some(),
+        PartBody::Thinking(_) => {
+            replay::reasoning(part.replay.as_ref()).is_some() || model.is_known_to_reason() && replay::told_reasoning(part).is_some()
+        }
         PartBody::Other(native) => native.dialect == Endpoint::Responses.dialect(),
         PartBody::Image(image) => matches!(image.source, MediaSource::File(_)),
         PartBody::Document(document) => matches!(document.source, MediaSource::Url(_)) || model.is_known() && !is_on_chat(document),

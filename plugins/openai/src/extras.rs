@@ -7,7 +7,7 @@ use llm_gateway_adapter::types::{ChatRequest, Failure, Header, Native};
 use serde_json::{Map, Value};
 
 /// Fields of a later version of the contract. What is not known there is ignored.
-const CONTRACT: &str = "llm-gateway";
+pub const CONTRACT: &str = "llm-gateway";
 
 /// Labels a text on `/responses`; nothing is lost where it can't be sent.
 const PHASE: &str = "phase";

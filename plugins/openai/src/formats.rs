@@ -1,6 +1,7 @@
 //! The form of the answer: text, any JSON object, or JSON of a schema.
 
 use crate::encoding::{Encoding, Entry, json};
+use crate::strict::{self, Fitted};
 use llm_gateway_adapter::types::{Failure, JsonSchema, ResponseFormat};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -32,14 +33,14 @@ pub struct Schema<'a> {
     name: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a str>,
-    schema: &'a RawValue,
+    schema: Cow<'a, RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     strict: Option<bool>,
 }
 
 /// # Errors
 /// A schema that is no JSON, or a format of another provider's.
-pub fn for_chat<'a>(encoding: &Encoding<'a>) -> Result<Option<Entry<'a, ChatFormat<'a>>>, Failure> {
+pub fn for_chat<'a>(encoding: &mut Encoding<'a>) -> Result<Option<Entry<'a, ChatFormat<'a>>>, Failure> {
     of(encoding, |format| match format {
         Format::Text => ChatFormat::Text,
         Format::JsonObject => ChatFormat::JsonObject,
@@ -49,7 +50,7 @@ pub fn for_chat<'a>(encoding: &Encoding<'a>) -> Result<Option<Entry<'a, ChatForm
 
 /// # Errors
 /// A schema that is no JSON, or a format of another provider's.
-pub fn for_responses<'a>(encoding: &Encoding<'a>) -> Result<Option<Entry<'a, TextFormat<'a>>>, Failure> {
+pub fn for_responses<'a>(encoding: &mut Encoding<'a>) -> Result<Option<Entry<'a, TextFormat<'a>>>, Failure> {
     of(encoding, |format| match format {
         Format::Text => TextFormat::Text,
         Format::JsonObject => TextFormat::JsonObject,
@@ -63,12 +64,12 @@ enum Format<'a> {
     Schema(Schema<'a>),
 }
 
-fn of<'a, T>(encoding: &Encoding<'a>, write: impl Fn(Format<'a>) -> T) -> Result<Option<Entry<'a, T>>, Failure> {
+fn of<'a, T>(encoding: &mut Encoding<'a>, write: impl Fn(Format<'a>) -> T) -> Result<Option<Entry<'a, T>>, Failure> {
     let Some(format) = &encoding.request.response_format else { return Ok(None) };
     Ok(Some(match format {
         ResponseFormat::Text => Entry::Known(write(Format::Text)),
         ResponseFormat::JsonObject => Entry::Known(write(Format::JsonObject)),
-        ResponseFormat::JsonSchema(schema) => Entry::Known(write(Format::Schema(self::schema(schema)?))),
+        ResponseFormat::JsonSchema(schema) => Entry::Known(write(Format::Schema(self::schema(encoding, schema)?))),
         ResponseFormat::Other(native) if native.dialect == encoding.endpoint.dialect() => {
             Entry::Native(json("response-format", &native.value)?)
         }
@@ -78,13 +79,9 @@ fn of<'a, T>(encoding: &Encoding<'a>, write: impl Fn(Format<'a>) -> T) -> Result
     }))
 }
 
-fn schema(schema: &JsonSchema) -> Result<Schema<'_>, Failure> {
-    Ok(Schema {
-        name: name(&schema.name),
-        description: schema.description.as_deref(),
-        schema: json("response-format.schema", &schema.schema)?,
-        strict: schema.strict,
-    })
+fn schema<'a>(encoding: &mut Encoding<'a>, format: &'a JsonSchema) -> Result<Schema<'a>, Failure> {
+    let Fitted { schema, strict } = strict::fit(encoding, "response-format", "schema", &format.schema, format.strict)?;
+    Ok(Schema { name: name(&format.name), description: format.description.as_deref(), schema, strict })
 }
 
 /// The provider takes `[A-Za-z0-9_-]{1,64}`. The name only labels the schema, so it is made to fit.

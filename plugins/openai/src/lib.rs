@@ -5,7 +5,7 @@
 //! `*_request`, `*_messages` or `*_input`, and `*_parts` encode, `*_answer` reads what came whole, `*_stream` what came in pieces.
 //!
 //! What differs from model to model is in [`families`], and nowhere else.
-//! Not here: embeddings, token counting, rate-limit headers.
+//! [`embeddings`], [`tokens`], [`models`] and [`limits`] are the optional interfaces of those names.
 
 mod chat_answer;
 mod chat_messages;
@@ -13,12 +13,14 @@ mod chat_parts;
 mod chat_request;
 mod chat_stream;
 mod citations;
+mod embeddings;
 mod encoding;
 mod endpoint;
 mod extras;
 mod failure;
 mod families;
 mod formats;
+mod limits;
 mod manifest;
 mod media;
 mod models;
@@ -31,15 +33,20 @@ mod responses_request;
 mod responses_stream;
 mod settings;
 mod stream;
+mod strict;
 mod text;
+mod tokens;
 mod tools;
 mod usage;
 
 use crate::encoding::Encoding;
 use crate::endpoint::{Context, Endpoint};
+use llm_gateway_adapter::embeddings::{EmbeddingRequest, EmbeddingResponse};
+use llm_gateway_adapter::estimate::{self, Tokenizer};
+use llm_gateway_adapter::limits::RateLimit;
 use llm_gateway_adapter::models::Page;
 use llm_gateway_adapter::stream::Decoding;
-use llm_gateway_adapter::types::{ChatRequest, ChatResponse, Failure, HttpRequest, HttpResponse, ProviderInfo, Setting};
+use llm_gateway_adapter::types::{ChatRequest, ChatResponse, Failure, Header, HttpRequest, HttpResponse, ProviderInfo, Setting};
 
 /// The adapter.
 #[derive(Debug)]
@@ -83,5 +90,35 @@ impl llm_gateway_adapter::Models for OpenAi {
     }
 }
 
+impl llm_gateway_adapter::Embeddings for OpenAi {
+    fn encode(request: EmbeddingRequest) -> Result<HttpRequest, Failure> {
+        embeddings::encode(&request)
+    }
+
+    fn decode(response: HttpResponse, context: String) -> Result<EmbeddingResponse, Failure> {
+        embeddings::decode(&response, &context)
+    }
+}
+
+impl llm_gateway_adapter::Tokens for OpenAi {
+    fn estimate(request: ChatRequest) -> u32 {
+        estimate::tokens(&request, Tokenizer::OpenAi)
+    }
+
+    fn encode(request: ChatRequest) -> Result<HttpRequest, Failure> {
+        tokens::encode(&request)
+    }
+
+    fn decode(response: HttpResponse, _context: String) -> Result<u32, Failure> {
+        tokens::decode(&response)
+    }
+}
+
+impl llm_gateway_adapter::Limits for OpenAi {
+    fn read(headers: Vec<Header>) -> Vec<RateLimit> {
+        limits::read(&headers)
+    }
+}
+
 #[cfg(feature = "component")]
-llm_gateway_adapter::export!(OpenAi: models);
+llm_gateway_adapter::export!(OpenAi: embeddings, tokens, models, limits);

@@ -52,6 +52,15 @@ const MODELS: &[Known] = &[
     model("gpt-audio", "GPT Audio", Some((128_000, 16_384))),
 ];
 
+/// They stand after all that chat, so that none is a provider's default. Id and name.
+const EMBEDDING_MODELS: [(&str, &str); 3] = [
+    ("text-embedding-3-small", "Text Embedding 3 small"),
+    ("text-embedding-3-large", "Text Embedding 3 large"),
+    ("text-embedding-ada-002", "Text Embedding Ada 002"),
+];
+/// Tokens of one input.
+const EMBEDDING_WINDOW: u32 = 8192;
+
 pub fn describe() -> ProviderInfo {
     ProviderInfo {
         id: "openai".to_owned(),
@@ -66,7 +75,7 @@ pub fn describe() -> ProviderInfo {
         fixed_headers: Vec::new(),
         request_id_header: Some("x-request-id".to_owned()),
         settings: settings::all(),
-        models: MODELS.iter().map(info).collect(),
+        models: MODELS.iter().map(info).chain(EMBEDDING_MODELS.into_iter().map(embedding_info)).collect(),
         extras: Vec::new(),
     }
 }
@@ -93,6 +102,11 @@ fn info(known: &Known) -> ModelInfo {
         retires: known.retires.map(str::to_owned),
         extras: Vec::new(),
     }
+}
+
+fn embedding_info((id, name): (&'static str, &'static str)) -> ModelInfo {
+    let window = Some((EMBEDDING_WINDOW, 0));
+    ModelInfo { max_output: None, capabilities: Some(Capabilities::EMBEDDINGS), ..info(&model(id, name, window)) }
 }
 
 fn capabilities(id: &str) -> Capabilities {

@@ -1,11 +1,14 @@
 //! What of an answer must come back unchanged, in the form in which a part's `replay` carries it.
 //!
 //! Reasoning on `/responses` is the input item itself, ready to be sent. A text there has its message's phase, a sound on
-//! `/chat/completions` its id. A compatible server's open reasoning has empty data: it need only be known for its own.
+//! `/chat/completions` its id. Of a conversation that began elsewhere, a caller has reasoning from OpenAI itself: its fields then stand among the
+//! part's own. A compatible server's open reasoning has empty data: it need only be known for its own.
 
-use llm_gateway_adapter::types::Replay;
+use crate::endpoint::Endpoint;
+use llm_gateway_adapter::types::{Part, PartBody, Replay};
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Map, Value, json};
 
 /// The part is ours; there is nothing more to it.
 pub fn own() -> Replay {
@@ -50,4 +53,17 @@ pub fn of_reasoning(item: &impl Serialize) -> Option<Replay> {
 /// The reasoning item, if the replay is one.
 pub fn reasoning(replay: Option<&Replay>) -> Option<&RawValue> {
     serde_json::from_str(&replay?.data).ok()
+}
+
+/// The reasoning item that a caller has from OpenAI itself: `{"id": .., "encrypted_content": ..}` beside a thinking part.
+pub fn told_reasoning(part: &Part) -> Option<Box<RawValue>> {
+    let (PartBody::Thinking(text), None) = (&part.body, &part.replay) else { return None };
+    let own = part.extras.iter().filter(|native| native.dialect == Endpoint::Responses.dialect());
+    let mut told = own.filter_map(|native| serde_json::from_str::<Map<String, Value>>(&native.value).ok());
+    let mut fields =
+        told.find(|fields| fields.get("encrypted_content").is_some_and(|content| content.as_str().is_some_and(|text| !text.is_empty())))?;
+    fields.insert("type".to_owned(), json!("reasoning"));
+    let summary = if text.is_empty() { json!([]) } else { json!([{"type": "summary_text", "text": text}]) };
+    fields.entry("summary").or_insert(summary);
+    to_raw_value(&fields).ok()
 }

@@ -55,7 +55,7 @@ enum CallBody<'a> {
 /// A reasoning item, as it came.
 #[derive(Debug)]
 pub struct ReasoningItem<'a> {
-    item: &'a RawValue,
+    item: Cow<'a, RawValue>,
     /// Of its part, should it have to be left out.
     path: String,
 }
@@ -135,12 +135,24 @@ impl<'a> Input<'_, 'a> {
         if parts.is_empty() && !message.parts.is_empty() {
             return Ok(());
         }
-        if message.name.is_some() {
-            self.encoding.dropped.report(format!("{path}.name"), "the responses endpoint has no such field");
-        }
+        self.report_name(path, message);
         let content = responses_parts::content(self.encoding, &parts)?;
         let extras = self.message_extras(path, message)?;
         self.items.push(Item::Message(InputMessage { role, content, phase: None, extras }));
+        Ok(())
+    }
+
+    fn report_name(&mut self, path: &str, message: &Message) {
+        if message.name.is_some() {
+            self.encoding.dropped.report(format!("{path}.name"), "the responses endpoint has no such field");
+        }
+    }
+
+    /// What the assistant said is many items, and none of them is the message.
+    fn report_fields(&mut self, path: &str, message: &Message) -> Result<(), Failure> {
+        for name in self.encoding.own_fields(path, &message.extras)?.keys() {
+            self.encoding.dropped.report(format!("{path}.extras.{name}"), "the responses endpoint has no such field");
+        }
         Ok(())
     }
 
@@ -160,7 +172,14 @@ impl<'a> Input<'_, 'a> {
         for (at, content) in result.content.iter().enumerate() {
             output.push(responses_parts::result_part(self.encoding, &format!("{path}.content[{at}]"), content)?);
         }
-        let output = output_of(output, self.encoding.breakpoint(path, part.cache));
+        let breakpoint = match output.last() {
+            Some(Entry::Known(_)) => self.encoding.breakpoint(path, part.cache),
+            Some(Entry::Native(_)) | None => {
+                self.encoding.no_breakpoint(path, part.cache);
+                None
+            }
+        };
+        let output = output_of(output, breakpoint);
         let mut extras = self.encoding.own_fields(path, &part.extras)?;
         for own in ["type", "call_id", "output"] {
             extras.shift_remove(own);
@@ -177,6 +196,8 @@ impl<'a> Input<'_, 'a> {
 
     /// Texts of one phase that follow each other are one message; all else is an item of its own.
     fn assistant(&mut self, path: &str, message: &'a Message) -> Result<(), Failure> {
+        self.report_name(path, message);
+        self.report_fields(path, message)?;
         let mut said = Said::default();
         for (at, part) in message.parts.iter().enumerate() {
             let path = format!("{path}.parts[{at}]");
@@ -186,7 +207,9 @@ impl<'a> Input<'_, 'a> {
                 PartBody::Refusal(refusal) => self.say(&path, part, ContentBody::Refusal { refusal }, &mut said)?,
                 _ => {
                     self.items.extend(said.take());
-                    self.assistant_item(path, part)?;
+                    if let Err(failure) = self.assistant_item(&path, part) {
+                        self.encoding.leave_out(path, part, failure)?;
+                    }
                 }
             }
         }
@@ -218,11 +241,11 @@ impl<'a> Input<'_, 'a> {
         Ok(())
     }
 
-    fn assistant_item(&mut self, path: String, part: &'a Part) -> Result<(), Failure> {
+    fn assistant_item(&mut self, path: &str, part: &'a Part) -> Result<(), Failure> {
         match &part.body {
-            PartBody::Thinking(_) => self.reasoning(path, part),
+            PartBody::Thinking(_) => self.reasoning(path.to_owned(), part),
             PartBody::ToolCall(call) => {
-                let extras = self.encoding.own_fields(&path, &part.extras)?;
+                let extras = self.encoding.own_fields(path, &part.extras)?;
                 self.items.push(call_item(call, extras));
             }
             PartBody::Audio(Media { transcript: Some(transcript), .. }) => {
@@ -231,17 +254,18 @@ impl<'a> Input<'_, 'a> {
                 self.items.push(Item::Message(InputMessage { role: "assistant", content, phase: None, extras: Map::new() }));
             }
             PartBody::Other(native) if native.dialect == Endpoint::Responses.dialect() => {
-                self.items.push(Item::Native(json(&path, &native.value)?));
+                self.items.push(Item::Native(json(path, &native.value)?));
             }
-            PartBody::Other(native) => return Err(Failure::unsupported(&path, format!("a part of {} alone", native.dialect))),
-            PartBody::ToolResult(result) => self.tool_result(&path, part, result)?,
-            _ => return Err(Failure::unsupported(&path, "the provider takes no media of the assistant's")),
+            PartBody::Other(native) => return Err(Failure::unsupported(path, format!("a part of {} alone", native.dialect))),
+            PartBody::ToolResult(result) => self.tool_result(path, part, result)?,
+            _ => return Err(Failure::unsupported(path, "the provider takes no media of the assistant's")),
         }
         Ok(())
     }
 
     fn reasoning(&mut self, path: String, part: &'a Part) {
-        let Some(item) = replay::reasoning(part.replay.as_ref()) else { return };
+        let item = replay::reasoning(part.replay.as_ref()).map(Cow::Borrowed).or_else(|| replay::told_reasoning(part).map(Cow::Owned));
+        let Some(item) = item else { return };
         let model = part.replay.as_ref().and_then(|replay| replay.model.as_deref());
         if model.is_some_and(|model| model != self.encoding.request.model) {
             self.encoding.dropped.report(path, "another model's reasoning");

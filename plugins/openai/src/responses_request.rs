@@ -8,7 +8,7 @@ use crate::formats::{self, TextFormat};
 use crate::reasoning;
 use crate::responses_input::{self, Item};
 use crate::tools::{self, ResponsesTool};
-use llm_gateway_adapter::types::{Effort, Failure, HttpRequest};
+use llm_gateway_adapter::types::{Effort, Failure, Framing, Header, HttpRequest};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -75,36 +75,71 @@ const SET: &[&str] = &["model", "input", "max_output_tokens", "temperature", "to
 /// # Errors
 /// What the endpoint can't take in any form.
 pub fn encode(mut encoding: Encoding<'_>) -> Result<HttpRequest, Failure> {
+    let (body, headers) = body(&mut encoding)?;
+    encoding.finish(&body, Context::Responses, headers)
+}
+
+/// What of a request is counted: `POST /responses/input_tokens` takes these fields and refuses others.
+#[derive(Debug, Serialize)]
+struct CountInputTokens<'a> {
+    model: &'a str,
+    input: Vec<Item<'a>>,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    reasoning: Map<String, Value>,
+    #[serde(skip_serializing_if = "TextConfig::is_empty")]
+    text: TextConfig<'a>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tools: Vec<Entry<'a, ResponsesTool<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_choice: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parallel_tool_calls: Option<bool>,
+}
+
+/// The request that counts what the request's prompt would take, whichever endpoint it would go to.
+///
+/// # Errors
+/// What the endpoint can't take in any form.
+pub fn encode_count(mut encoding: Encoding<'_>) -> Result<HttpRequest, Failure> {
+    encoding.endpoint = Endpoint::Responses;
+    let (body, headers) = body(&mut encoding)?;
+    let CreateResponse { model, input, reasoning, text, tools, tool_choice, parallel_tool_calls, .. } = body;
+    let counted = CountInputTokens { model, input, reasoning, text, tools, tool_choice, parallel_tool_calls };
+    let request = encoding.finish(&counted, Context::Responses, headers)?;
+    Ok(HttpRequest { path: "/responses/input_tokens".to_owned(), framing: Framing::Whole, context: String::new(), ..request })
+}
+
+fn body<'a>(encoding: &mut Encoding<'a>) -> Result<(CreateResponse<'a>, Vec<Header>), Failure> {
     let request = encoding.request;
     let mut extras = Extras::read(request, Endpoint::Responses, &mut encoding.dropped)?;
     let headers = std::mem::take(&mut extras.headers);
-    let effort = reasoning::effort(&mut encoding);
+    let effort = reasoning::effort(encoding);
     encoding.report_prefill();
-    report_missing_fields(&mut encoding);
+    report_missing_fields(encoding);
     let sampling = encoding.sampling_refused(effort);
     let top_logprobs = encoding.unless(sampling, "logprobs", request.logprobs);
     let body = CreateResponse {
         model: &request.model,
-        input: responses_input::encode(&mut encoding)?,
+        input: responses_input::encode(encoding)?,
         // The default is to store.
         store: extras.take("store").filter(Value::is_boolean).unwrap_or(json!(false)),
-        include: include(&mut extras, &encoding, top_logprobs),
-        max_output_tokens: limit(&mut encoding),
+        include: include(&mut extras, encoding, top_logprobs),
+        max_output_tokens: limit(encoding),
         temperature: encoding.unless(sampling, "sampling.temperature", request.sampling.temperature),
         top_p: encoding.unless(sampling, "sampling.top-p", request.sampling.top_p),
         top_logprobs,
-        reasoning: reasoning_config(&mut extras, &encoding, effort),
-        text: text_config(&mut extras, &mut encoding)?,
-        tools: tools::for_responses(&mut encoding)?,
-        tool_choice: tools::choice(&mut encoding),
-        parallel_tool_calls: tools::parallel(&mut encoding),
+        reasoning: reasoning_config(&mut extras, encoding, effort),
+        text: text_config(&mut extras, encoding)?,
+        tools: tools::for_responses(encoding)?,
+        tool_choice: tools::choice(encoding),
+        parallel_tool_calls: tools::parallel(encoding),
         safety_identifier: request.user.as_deref(),
         metadata: metadata(&request.metadata),
         stream: request.stream.then_some(true),
         stream_options: stream_options(&mut extras, request.stream),
-        extras: rest(extras, &mut encoding),
+        extras: rest(extras, encoding),
     };
-    encoding.finish(&body, Context::Responses, headers)
+    Ok((body, headers))
 }
 
 fn report_missing_fields(encoding: &mut Encoding<'_>) {

@@ -2,10 +2,12 @@
 
 use crate::encoding::{Encoding, Entry, json};
 use crate::endpoint::Endpoint;
+use crate::strict;
 use llm_gateway_adapter::types::{CustomTool, Failure, FunctionTool, Tool, ToolMode};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -27,7 +29,7 @@ pub struct Function<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    parameters: Option<&'a RawValue>,
+    parameters: Option<Cow<'a, RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     strict: Option<bool>,
     #[serde(flatten)]
@@ -64,7 +66,10 @@ pub fn for_responses<'a>(encoding: &mut Encoding<'a>) -> Result<Vec<Entry<'a, Re
             Declared::Function(tool) => {
                 let function = function(encoding, path, tool)?;
                 // Both keys are required here, and the default of `strict` is not that of the chat endpoint.
-                let parameters = Some(function.parameters.map_or_else(|| json(path, NO_PARAMETERS), Ok)?);
+                let parameters = Some(match function.parameters {
+                    Some(parameters) => parameters,
+                    None => Cow::Borrowed(json(path, NO_PARAMETERS)?),
+                });
                 ResponsesTool::Function(Function { parameters, strict: Some(function.strict.unwrap_or(false)), ..function })
             }
             Declared::Custom(tool) => ResponsesTool::Custom(custom(encoding, path, tool)?),
@@ -72,7 +77,7 @@ pub fn for_responses<'a>(encoding: &mut Encoding<'a>) -> Result<Vec<Entry<'a, Re
     })
 }
 
-const NO_PARAMETERS: &str = r#"{"type":"object","properties":{}}"#;
+const NO_PARAMETERS: &str = r#"{"type":"object","properties":{},"additionalProperties":false}"#;
 
 enum Declared<'a> {
     Function(&'a FunctionTool),
@@ -103,12 +108,16 @@ fn each<'a, T>(
 
 fn function<'a>(encoding: &mut Encoding<'a>, path: &str, tool: &'a FunctionTool) -> Result<Function<'a>, Failure> {
     encoding.no_breakpoint(path, tool.cache);
-    let parameters = tool.parameters.as_deref().map(|schema| json(&format!("{path}.parameters"), schema)).transpose()?;
+    let fitted = match tool.parameters.as_deref() {
+        Some(schema) => Some(strict::fit(encoding, path, "parameters", schema, tool.strict)?),
+        None => None,
+    };
+    let (parameters, strict) = fitted.map_or((None, tool.strict), |fitted| (Some(fitted.schema), fitted.strict));
     let mut extras = encoding.own_fields(path, &tool.extras)?;
     for own in ["type", "name", "description", "parameters", "strict"] {
         extras.shift_remove(own);
     }
-    Ok(Function { name: &tool.name, description: tool.description.as_deref(), parameters, strict: tool.strict, extras })
+    Ok(Function { name: &tool.name, description: tool.description.as_deref(), parameters, strict, extras })
 }
 
 fn custom<'a>(encoding: &mut Encoding<'a>, path: &str, tool: &'a CustomTool) -> Result<Custom<'a>, Failure> {
@@ -120,7 +129,8 @@ fn custom<'a>(encoding: &mut Encoding<'a>, path: &str, tool: &'a CustomTool) -> 
     for own in ["type", "name", "description"] {
         extras.shift_remove(own);
     }
-    let format = format.or_else(|| extras.shift_remove("format"));
+    let told = extras.shift_remove("format");
+    let format = format.or(told);
     Ok(Custom { name: &tool.name, description: tool.description.as_deref(), format, extras })
 }
 

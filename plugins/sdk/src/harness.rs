@@ -1,15 +1,19 @@
 //! Drives an adapter natively: what an adapter's own tests are written with.
 //!
 //! [`frames`] cuts a recorded stream as the host does; [`run_stream`] feeds it to a decoder; [`gather`] makes the answer of the events, which
-//! must be what `decode` gives of the same answer sent whole; [`check_order`] holds events against the contract's order.
+//! must be what `decode` gives of the same answer sent whole; [`check_order`] holds events against the contract's order, [`check_stream`] any
+//! stream against what every decoder owes, [`check_encoded`] a request against what every adapter owes.
 
 use crate::types::{
-    ChatEvent, ChatRequest, ChatResponse, Choice, Failure, Finish, FinishReason, Frame, Header, HttpRequest, HttpResponse, Media,
-    MediaSource, Message, Native, Part, PartBody, PartKind, Role, Sampling, Segment, ToolCall,
+    ChatEvent, ChatRequest, ChatResponse, Choice, Failure, FailureKind, Finish, FinishReason, Frame, Header, HttpRequest, HttpResponse,
+    Media, MediaSource, Message, Native, Part, PartBody, PartKind, Role, Sampling, Segment, ToolCall,
 };
-use crate::{Chat, GuestDecoder};
+use crate::{Chat, GuestDecoder, dropped};
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 impl ChatRequest {
     /// A request of these messages that says nothing else.
@@ -280,5 +284,133 @@ pub fn check_order(events: &[ChatEvent]) -> Result<(), String> {
     match events.last() {
         Some(ChatEvent::Ended | ChatEvent::Failed(_)) => Ok(()),
         _ => Err("the stream neither ended nor failed".to_owned()),
+    }
+}
+
+/// The events of a stream, whatever is in it: in the contract's order, and the same in however many pieces it came.
+///
+/// # Errors
+/// The first breach, in words.
+pub fn check_stream<A: Chat>(context: &str, frames: &[Frame]) -> Result<Vec<ChatEvent>, String> {
+    let events = run_stream::<A>(context, frames, 1);
+    check_order(&events)?;
+    for frames_per_push in [2, 3, usize::MAX] {
+        if run_stream::<A>(context, frames, frames_per_push) != events {
+            return Err(format!("{frames_per_push} frames at a time give other events than one"));
+        }
+    }
+    Ok(events)
+}
+
+/// What an adapter made of a request: sound HTTP whose body, with the media in it, is JSON that says nothing twice; or a failure that is the
+/// request's.
+///
+/// # Errors
+/// The first breach, in words.
+pub fn check_encoded(outcome: &Result<HttpRequest, Failure>) -> Result<(), String> {
+    let request = match outcome {
+        Ok(request) => request,
+        Err(Failure { kind: FailureKind::InvalidRequest | FailureKind::Unsupported | FailureKind::RequestTooLarge, .. }) => return Ok(()),
+        Err(failure) => return Err(format!("a failure that is not the request's: {failure:?}")),
+    };
+    if !request.path.starts_with('/') || request.path.contains(['?', ' ']) {
+        return Err(format!("the path {:?}", request.path));
+    }
+    let spliced = request.body.iter().map(|segment| match segment {
+        Segment::Text(text) => text.as_str(),
+        Segment::BlobBase64(_) => "AA+/",
+        Segment::BlobText(_) => "line \\n \\\"quoted\\\"",
+    });
+    let body: String = spliced.collect();
+    serde_json::from_str::<Unambiguous>(&body).map_err(|error| format!("the body: {error}: {body}"))?;
+    if dropped::once(request.dropped.clone()) == request.dropped {
+        Ok(())
+    } else {
+        Err(format!("dropped parameters told twice: {:?}", request.dropped))
+    }
+}
+
+/// Any JSON in which no object has a field twice.
+struct Unambiguous;
+
+impl<'de> Deserialize<'de> for Unambiguous {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Self)
+    }
+}
+
+impl<'de> Visitor<'de> for Unambiguous {
+    type Value = Self;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("JSON")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Self, A::Error> {
+        while elements.next_element::<Self>()?.is_some() {}
+        Ok(self)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Self, A::Error> {
+        let mut names = BTreeSet::new();
+        while let Some((name, _)) = fields.next_entry::<String, Self>()? {
+            if let Some(again) = names.replace(name) {
+                return Err(serde::de::Error::custom(format!("the field {again:?} stands twice")));
+            }
+        }
+        Ok(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{Framing, HttpMethod};
+
+    fn encoded(body: &str) -> Result<HttpRequest, Failure> {
+        Ok(HttpRequest {
+            method: HttpMethod::Post,
+            path: "/x".into(),
+            query: Vec::new(),
+            headers: Vec::new(),
+            body: vec![Segment::Text(body.into()), Segment::BlobText(1), Segment::Text("\"}".into())],
+            framing: Framing::Whole,
+            dropped: Vec::new(),
+            context: String::new(),
+            extras: Vec::new(),
+        })
+    }
+
+    #[test]
+    fn a_body_must_be_json_that_says_nothing_twice() {
+        assert_eq!(check_encoded(&encoded("{\"b\":[1.5,-1,null,true],\"a\":\"")), Ok(()));
+        assert!(check_encoded(&encoded("{\"a\":1,\"a\":\"")).is_err());
+        assert!(check_encoded(&encoded("{\"a\":[{\"b\":1,\"b\":2}],\"c\":\"")).is_err());
+        assert!(check_encoded(&encoded("[\"")).is_err());
+        assert!(check_encoded(&Err(Failure::malformed("x"))).is_err());
     }
 }

@@ -6,17 +6,28 @@
 //!
 //! - [`body`]: JSON bodies with media that the host splices in.
 //! - [`failure`]: typed failures, retry advice from headers.
+//! - [`dropped`]: what of a request may be left out, and is told.
 //! - [`stream`]: turns what a provider's stream says into the contract's events; keeps track of open parts.
+//! - [`vectors`], [`rate_limits`]: what several providers share of embeddings and of rate-limit headers.
+//! - [`estimate`]: how many tokens a prompt is likely to be.
+//! - [`schema`]: refuses absurd JSON Schemas, follows references.
 //! - [`harness`], [`recording`]: drive an adapter natively, in ordinary `#[test]`s, on hand-written and on recorded traffic.
+//! - [`generate`]: requests and streams that nobody would send, for property tests and fuzzers.
 //!
 //! Not here: HTTP, keys, SSE parsing, retries. The host does those.
 
 pub mod body;
+pub mod dropped;
+pub mod estimate;
 pub mod failure;
+pub mod generate;
 pub mod harness;
+pub mod rate_limits;
 pub mod recording;
+pub mod schema;
 pub mod settings;
 pub mod stream;
+pub mod vectors;
 
 pub use serde_json;
 

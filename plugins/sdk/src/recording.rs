@@ -2,12 +2,13 @@
 //!
 //! A recording is one JSON object: `endpoint` (`chat`, `chat-stream`, …), `response` (`status`, `headers`, and `body` or `body_base64`) and `expected`,
 //! whose `kind` is `message` (`text`, `thinking`, `refusal`, `tool_calls`, `finish_reason`, `finish_reason_raw`, `usage`, `model`, `n_choices`) or `error` (`error`:
-//! `status`, `type`, `code`, `message`). A field that is absent is not compared, but for a count of usage: absent there means that the adapter must not
+//! `status`, `type`, `code`, `message`), `embeddings` (`n_embeddings`, `embedding_dims`, `embedding_first`, `usage`, `model`) or `count-tokens` (`input_tokens`). A field that is absent is not compared, but for a count of usage: absent there means that the adapter must not
 //! give one. Further right values are listed in `finish_reason_also`, and in `usage_also` by the count's name: `{"input_total": [82]}`.
 
-use crate::Chat;
+use crate::embeddings::EmbeddingResponse;
 use crate::harness::{check_order, frames, gather, run_stream};
 use crate::types::{ChatEvent, ChatResponse, Choice, Failure, FinishReason, HttpResponse, PartBody, Usage};
+use crate::{Chat, Embeddings, Tokens};
 use serde_json::{Map, Value, json};
 
 /// One recorded interaction.
@@ -65,6 +66,47 @@ pub fn check<A: Chat>(recording: &Recording, context: &str) -> Result<(), String
         compare(&gather(&events), &recording.expected)?;
     }
     Ok(())
+}
+
+/// As [`check`], for a recording of `embeddings`.
+///
+/// # Errors
+/// The first difference, in words.
+pub fn check_embeddings<A: Embeddings>(recording: &Recording, context: &str) -> Result<(), String> {
+    let outcome = A::decode(recording.response.clone(), context.to_owned());
+    match (&outcome, recording.expected["kind"].as_str()) {
+        (Ok(answer), Some("embeddings")) => compare_embeddings(answer, &recording.expected),
+        (Err(failure), Some("error")) => compare_failure(failure, &recording.expected["error"]),
+        (outcome, kind) => Err(format!("expected {kind:?}, got {outcome:?}")),
+    }
+}
+
+/// As [`check`], for a recording of `count-tokens`.
+///
+/// # Errors
+/// The first difference, in words.
+pub fn check_count<A: Tokens>(recording: &Recording) -> Result<(), String> {
+    match (A::decode(recording.response.clone(), String::new()), recording.expected["kind"].as_str()) {
+        (Ok(tokens), Some("count-tokens")) => same("input_tokens", &json!(tokens), &recording.expected["input_tokens"]),
+        (Err(failure), Some("error")) => compare_failure(&failure, &recording.expected["error"]),
+        (outcome, kind) => Err(format!("expected {kind:?}, got {outcome:?}")),
+    }
+}
+
+fn compare_embeddings(answer: &EmbeddingResponse, expected: &Value) -> Result<(), String> {
+    let first = answer.vectors.first().map(Vec::as_slice).unwrap_or_default();
+    same("n_embeddings", &json!(answer.vectors.len()), &expected["n_embeddings"])?;
+    same("embedding_dims", &json!(first.len()), &expected["embedding_dims"])?;
+    let beginning = expected["embedding_first"].as_array().into_iter().flatten().filter_map(Value::as_f64);
+    for (at, (found, told)) in first.iter().zip(beginning).enumerate() {
+        if (f64::from(*found) - told).abs() > 1e-6 {
+            return Err(format!("embedding_first[{at}]: expected {told}, got {found}"));
+        }
+    }
+    if !expected["model"].is_null() {
+        same("model", &json!(answer.model), &expected["model"])?;
+    }
+    if expected["usage"].is_null() { Ok(()) } else { compare_usage(answer.usage.as_ref(), expected) }
 }
 
 /// Holds an answer, or a failure, against `expected`.

@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod answers;
+mod embeddings;
 mod failures;
 mod manifest;
+mod properties;
 mod recorded;
 mod requests;
 mod streams;

@@ -35,8 +35,17 @@ fn the_list_names_each_model_once() {
     assert!(has(Capabilities::CHAT) && has(Capabilities::REASONING) && has(Capabilities::IMAGE_INPUT) && !has(Capabilities::AUDIO_INPUT));
     assert_eq!(page.models[1].retires.as_deref(), Some("2026-08-31"));
     assert_eq!(page.models[1].capabilities, None);
-    assert_eq!(page.models[2].capabilities, Some(Capabilities::empty()));
+    assert_eq!(page.models[2].capabilities, Some(Capabilities::EMBEDDINGS));
     assert_eq!(page.next, None);
+}
+
+#[test]
+fn models_that_only_embed_come_last_and_suit_no_task() {
+    let models = Mistral::describe().models;
+    let first = models.iter().position(|model| model.capabilities == Some(Capabilities::EMBEDDINGS)).unwrap();
+    let (chatting, embedding) = models.split_at(first);
+    assert!(!chatting.is_empty() && chatting.iter().all(|model| model.capabilities.unwrap() & Capabilities::CHAT == Capabilities::CHAT));
+    assert!(embedding.iter().all(|model| model.capabilities == Some(Capabilities::EMBEDDINGS) && model.suited_to.is_empty()));
 }
 
 #[test]

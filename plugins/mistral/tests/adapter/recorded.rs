@@ -2,7 +2,7 @@
 
 use adapter_mistral::Mistral;
 use llm_gateway_adapter::Models;
-use llm_gateway_adapter::recording::{Recording, check};
+use llm_gateway_adapter::recording::{Recording, check, check_embeddings};
 use std::path::{Path, PathBuf};
 
 /// Recordings whose expected result is not the contract's, and why.
@@ -70,5 +70,12 @@ fn recorded_model_lists_name_every_model() {
         for id in expected.unwrap_or_default() {
             assert_eq!(named(&id), 1, "{name}: {id}");
         }
+    }
+}
+
+#[test]
+fn recorded_embeddings_decode_as_the_oracle_says() {
+    for (name, recording) in real_recordings().iter().filter(|(_, recording)| recording.endpoint == "embeddings") {
+        check_embeddings::<Mistral>(recording, "").unwrap_or_else(|difference| panic!("{name}: {difference}"));
     }
 }

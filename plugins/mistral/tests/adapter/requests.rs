@@ -246,6 +246,38 @@ fn an_assistant_who_only_thought_leaves_no_empty_message() {
 }
 
 #[test]
+fn what_another_provider_made_in_the_assistants_turn_is_left_out_and_reported() {
+    let made = || {
+        [
+            PartBody::Other(native("openai-responses", json!({"type": "web_search_call"}))),
+            PartBody::Image(blob("image/png")),
+            PartBody::Audio(blob("audio/wav")),
+            PartBody::Video(blob("video/mp4")),
+            PartBody::Document(blob("application/pdf")),
+        ]
+    };
+    let left_out = ["messages[1].parts[0]", "messages[1].parts[1]", "messages[1].parts[2]", "messages[1].parts[3]", "messages[1].parts[4]"];
+    let after = |last: Option<PartBody>| {
+        let answer = Message::of(Role::Assistant, made().into_iter().chain(last).map(part).collect());
+        ChatRequest::new(MODEL, vec![Message::text(Role::User, "Hi"), answer, Message::text(Role::User, "And?")])
+    };
+    let said = after(Some(PartBody::Text("Found.".to_owned())));
+    assert_eq!(body(said.clone())["messages"][1], json!({"role": "assistant", "content": "Found."}));
+    let said = sent(said);
+    assert_eq!(dropped(&said), left_out);
+    assert!(said.dropped.iter().all(|dropped| dropped.reason.starts_with("left out")), "{:?}", said.dropped);
+    let silent = after(None);
+    let joined = json!([{"role": "user", "content": [{"type": "text", "text": "Hi"}, {"type": "text", "text": "And?"}]}]);
+    assert_eq!(body(silent.clone())["messages"], joined);
+    assert_eq!(dropped(&sent(silent)), left_out);
+    for body in &made()[..2] {
+        let instruction = Message::of(Role::System, vec![part(body.clone())]);
+        let request = ChatRequest::new(MODEL, vec![instruction, Message::text(Role::User, "Hi")]);
+        assert_eq!(refused(request), (FailureKind::Unsupported, Some("messages[0].parts[0]".to_owned())), "{body:?}");
+    }
+}
+
+#[test]
 fn what_mistral_takes_from_nobody_is_reported() {
     let mut message = Message::text(Role::User, "hi");
     message.name = Some("Ann".to_owned());
@@ -500,4 +532,37 @@ fn own_fields_of_parts_messages_and_tools_stay_with_them() {
     let body = body(request);
     assert_eq!(body["messages"], json!([{"role": "user", "content": [{"type": "text", "text": "hi", "a": 1}], "b": 2}]));
     assert_eq!(body["tools"][0]["c"], json!(3));
+}
+
+#[test]
+fn thinking_that_another_model_has_signed_is_left_out_and_reported() {
+    let thought = |model: &str| {
+        let replay = Replay { data: r#"{"signature":"s"}"#.to_owned(), model: Some(model.to_owned()) };
+        let parts = vec![Part { replay: Some(replay), ..part(PartBody::Thinking("Hm.".to_owned())) }, part(PartBody::Text("4".to_owned()))];
+        let messages = vec![Message::text(Role::User, "2+2?"), Message::of(Role::Assistant, parts), Message::text(Role::User, "+1?")];
+        Mistral::encode(ChatRequest::new("mistral-medium-3-5", messages)).unwrap()
+    };
+    assert_eq!(thought("mistral-medium-3-5").dropped, []);
+    let dropped: Vec<String> = thought("mistral-small-2603").dropped.into_iter().map(|dropped| dropped.parameter).collect();
+    assert_eq!(dropped, ["messages[1].parts[0]"]);
+}
+
+#[test]
+fn what_is_no_schema_is_the_callers_mistake() {
+    for schema in ["[]", "{", r##"{"properties":{"a":{"$ref":"#/properties/a"}}}"##] {
+        let tool = FunctionTool {
+            name: "f".to_owned(),
+            description: None,
+            parameters: Some(schema.to_owned()),
+            strict: None,
+            cache: None,
+            extras: Vec::new(),
+        };
+        let request = ChatRequest {
+            tools: vec![Tool::Function(tool)],
+            ..ChatRequest::new("mistral-medium-3-5", vec![Message::text(Role::User, "a")])
+        };
+        let failure = Mistral::encode(request).unwrap_err();
+        assert_eq!((failure.kind, failure.parameter.as_deref()), (FailureKind::InvalidRequest, Some("tools[0].parameters")), "{schema}");
+    }
 }

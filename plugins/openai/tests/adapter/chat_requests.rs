@@ -3,8 +3,8 @@
 use crate::support::*;
 use llm_gateway_adapter::body::json_headers;
 use llm_gateway_adapter::types::{
-    CacheBreakpoint, ChatRequest, CustomTool, Effort, FailureKind, Framing, Grammar, HttpMethod, JsonSchema, Media, MediaSource, Message,
-    Part, PartBody, Reasoning, ResponseFormat, Role, Sampling, Segment, Tool, ToolChoice, ToolMode, ToolResultPart,
+    CacheBreakpoint, ChatRequest, CustomTool, Effort, FailureKind, Framing, FunctionTool, Grammar, HttpMethod, JsonSchema, Media,
+    MediaSource, Message, Part, PartBody, Reasoning, ResponseFormat, Role, Sampling, Segment, Tool, ToolChoice, ToolMode, ToolResultPart,
 };
 use serde_json::{Value, json};
 
@@ -163,12 +163,12 @@ fn response_formats() {
         body(&encode(ChatRequest { response_format: Some(format), ..conversation("gpt-4o", vec![user(vec![text("In JSON!")])]) }))["response_format"].clone()
     };
     let schema =
-        JsonSchema { name: "my answer".into(), description: Some("d".into()), schema: r#"{"type":"object"}"#.into(), strict: Some(true) };
+        JsonSchema { name: "my answer".into(), description: Some("d".into()), schema: r#"{"type":"string"}"#.into(), strict: Some(true) };
     assert_eq!(format(ResponseFormat::Text), json!({"type": "text"}));
     assert_eq!(format(ResponseFormat::JsonObject), json!({"type": "json_object"}));
     assert_eq!(
         format(ResponseFormat::JsonSchema(schema)),
-        json!({"type": "json_schema", "json_schema": {"name": "my_answer", "description": "d", "schema": {"type": "object"}, "strict": true}})
+        json!({"type": "json_schema", "json_schema": {"name": "my_answer", "description": "d", "schema": {"type": "string"}, "strict": true}})
     );
     assert_eq!(format(ResponseFormat::Other(native("openai-chat", r#"{"type":"grammar"}"#))), json!({"type": "grammar"}));
     let foreign = ChatRequest { response_format: Some(ResponseFormat::Other(native("gemini", "{}"))), ..asking("gpt-4o") };
@@ -337,15 +337,43 @@ fn parts_that_nobody_there_can_take_are_unsupported() {
 }
 
 #[test]
+fn what_another_provider_made_in_the_assistants_turn_is_left_out_and_reported() {
+    let made = || {
+        [
+            PartBody::Other(native("anthropic-messages", r#"{"type":"server_tool_use"}"#)),
+            PartBody::Image(blob(1, "image/png")),
+            PartBody::Audio(blob(2, "audio/wav")),
+            PartBody::Video(blob(3, "video/mp4")),
+            PartBody::Document(blob(4, "application/pdf")),
+        ]
+    };
+    let left_out = ["messages[1].parts[0]", "messages[1].parts[1]", "messages[1].parts[2]", "messages[1].parts[3]", "messages[1].parts[4]"];
+    let (hi, and) = (json!({"role": "user", "content": "Hi"}), json!({"role": "user", "content": "And?"}));
+    let found = json!({"role": "assistant", "content": "Found."});
+    for (last, sent) in [(Some(text("Found.")), json!([hi, found, and])), (None, json!([hi, and]))] {
+        let answer = assistant(made().map(part).into_iter().chain(last).collect());
+        let request = encode(conversation("gpt-4o", vec![user(vec![text("Hi")]), answer, user(vec![text("And?")])]));
+        assert_eq!(body(&request)["messages"], sent);
+        assert_eq!(dropped(&request), left_out);
+        assert!(request.dropped.iter().all(|dropped| dropped.reason.starts_with("left out")), "{:?}", request.dropped);
+    }
+    let [block, ..] = made();
+    let failure = refusal(conversation("gpt-4o", vec![Message::of(Role::System, vec![part(block)]), user(vec![text("Hi")])]));
+    assert_eq!((failure.kind, failure.parameter.as_deref()), (FailureKind::Unsupported, Some("messages[0].parts[0]")));
+}
+
+#[test]
 fn earlier_answers_come_back() {
     let sound = Media { transcript: Some("Hi.".into()), ..media(MediaSource::Base64(String::new()), "audio/mpeg") };
     let mut own_sound = part(PartBody::Audio(sound.clone()));
     own_sound.replay = replay(r#"{"audio_id":"audio_1"}"#);
+    let extras = vec![native("openai-chat", r#"{"audio":{"id":"audio_2"}}"#)];
     let request = encode(conversation(
         "gpt-audio",
         vec![
             assistant(vec![part(PartBody::Thinking("another's".into())), part(PartBody::Refusal("No.".into()))]),
-            assistant(vec![own_sound]),
+            Message { extras: extras.clone(), ..assistant(vec![own_sound]) },
+            Message { extras, ..assistant(vec![]) },
             assistant(vec![part(PartBody::Audio(sound))]),
             assistant(vec![part(PartBody::Thinking("another's".into()))]),
             user(vec![text("Go on.")]),
@@ -356,11 +384,12 @@ fn earlier_answers_come_back() {
         json!([
             {"role": "assistant", "refusal": "No."},
             {"role": "assistant", "audio": {"id": "audio_1"}},
+            {"role": "assistant", "audio": {"id": "audio_2"}},
             {"role": "assistant", "content": "Hi."},
             {"role": "user", "content": "Go on."},
         ])
     );
-    assert_eq!(dropped(&request), ["messages[2].parts[0]"]);
+    assert_eq!(dropped(&request), ["messages[3].parts[0]"]);
 }
 
 #[test]
@@ -435,4 +464,62 @@ fn extras_of_messages_parts_and_tools_are_passed_on() {
 fn the_format_of_a_sound_is_remembered_for_the_answer() {
     let extras = vec![native("openai-chat", r#"{"modalities":["text","audio"],"audio":{"voice":"alloy","format":"mp3"}}"#)];
     assert_eq!(encode(ChatRequest { extras, ..asking("gpt-audio") }).context, "audio/mpeg");
+}
+
+#[test]
+fn a_schema_that_can_not_be_strict_is_sent_without_it_and_reported() {
+    let optional = r#"{"type":"object","properties":{"city":{"type":"string"}}}"#;
+    let held = |schema: &str| {
+        let tool = FunctionTool {
+            name: "f".into(),
+            description: None,
+            parameters: Some(schema.into()),
+            strict: Some(true),
+            cache: None,
+            extras: vec![],
+        };
+        encode(ChatRequest { tools: vec![Tool::Function(tool)], ..asking("gpt-4o") })
+    };
+    let sent = held(optional);
+    assert_eq!(body(&sent)["tools"][0]["function"]["strict"], false);
+    assert_eq!(body(&sent)["tools"][0]["function"]["parameters"].to_string(), optional);
+    assert_eq!(dropped(&sent), ["tools[0].strict"]);
+    let sent = held(r#"{"type":"object","properties":{"city":{"type":"string"}},"required":["city"]}"#);
+    assert_eq!(body(&sent)["tools"][0]["function"]["strict"], true);
+    assert_eq!(body(&sent)["tools"][0]["function"]["parameters"]["additionalProperties"], false);
+    assert_eq!(dropped(&sent), Vec::<&str>::new());
+}
+
+#[test]
+fn more_than_four_stop_sequences_are_reported() {
+    let stop: Vec<String> = ["a", "b", "c", "d", "e"].map(str::to_owned).to_vec();
+    let sent = encode(ChatRequest { stop: stop.clone(), ..asking("gpt-4o") });
+    assert_eq!((&body(&sent)["stop"], dropped(&sent)), (&json!(["a", "b", "c", "d"]), vec!["stop[4]"]));
+    assert_eq!(body(&encode(ChatRequest { stop, ..asking("llama3.3:70b") }))["stop"].as_array().unwrap().len(), 5);
+}
+
+#[test]
+fn what_the_provider_does_not_fetch_itself_is_named() {
+    let pdf = PartBody::Document(url("https://example.com/a.pdf", "application/pdf"));
+    let sound = PartBody::Audio(url("https://example.com/a.wav", "audio/wav"));
+    for (model, body) in [("gpt-audio", pdf), ("gpt-audio", sound.clone()), ("gpt-5.6-sol", sound)] {
+        let failure = refusal(conversation(model, vec![user(vec![text("Look:"), Part::new(body)])]));
+        assert_eq!((failure.kind, failure.parameter.as_deref()), (FailureKind::Unsupported, Some("messages[0].parts[1]")), "{model}");
+    }
+}
+
+#[test]
+fn an_absurd_schema_is_the_callers_mistake() {
+    let wide: Vec<String> = (0..10_000).map(|at| format!("\"p{at}\":{{}}")).collect();
+    let deep = format!("{}1{}", "{\"items\":".repeat(10_000), "}".repeat(10_000));
+    for schema in [format!("{{\"properties\":{{{}}}}}", wide.join(",")), deep, r##"{"$ref":"#"}"##.to_owned()] {
+        for endpoint in ["chat", "responses"] {
+            let format =
+                ResponseFormat::JsonSchema(JsonSchema { name: "n".into(), description: None, schema: schema.clone(), strict: Some(true) });
+            let settings = vec![("endpoint".to_owned(), endpoint.to_owned())];
+            let failure = refusal(ChatRequest { response_format: Some(format), settings, ..asking("gpt-4o") });
+            let named = (failure.kind, failure.parameter.as_deref());
+            assert_eq!(named, (FailureKind::InvalidRequest, Some("response-format.schema")));
+        }
+    }
 }

@@ -4,10 +4,13 @@
 mod chat_answers;
 mod chat_requests;
 mod compatible_servers;
+mod counting;
+mod embeddings;
 mod endpoints;
 mod failures;
 mod fixtures;
 mod manifest_and_models;
+mod properties;
 mod recordings;
 mod responses_answers;
 mod responses_requests;

@@ -31,6 +31,15 @@ fn every_task_has_a_model_and_no_model_stands_twice() {
 }
 
 #[test]
+fn models_that_only_embed_come_last_and_suit_no_task() {
+    let models = OpenAi::describe().models;
+    let first = models.iter().position(|model| model.capabilities == Some(Capabilities::EMBEDDINGS)).unwrap();
+    let (chatting, embedding) = models.split_at(first);
+    assert!(!chatting.is_empty() && chatting.iter().all(|model| model.capabilities.unwrap() & Capabilities::CHAT == Capabilities::CHAT));
+    assert!(embedding.iter().all(|model| model.capabilities == Some(Capabilities::EMBEDDINGS) && model.suited_to.is_empty()));
+}
+
+#[test]
 fn capabilities_follow_the_family() {
     let models = OpenAi::describe().models;
     let of = |id: &str| models.iter().find(|model| model.id == id).unwrap().capabilities.unwrap();

@@ -2,7 +2,7 @@
 
 use adapter_openai::OpenAi;
 use llm_gateway_adapter::harness::{check_order, frames, gather, response, run_stream};
-use llm_gateway_adapter::recording::{Recording, check};
+use llm_gateway_adapter::recording::{Recording, check, check_embeddings};
 use llm_gateway_adapter::types::{ChatResponse, Part, PartBody, Replay};
 use llm_gateway_adapter::{Chat, Models};
 use std::path::PathBuf;
@@ -120,5 +120,12 @@ fn recorded_lists_of_models_are_understood() {
             }
             _ => assert_eq!(outcome.unwrap_err().message, recording.expected["error"]["message"].as_str().unwrap(), "{name}"),
         }
+    }
+}
+
+#[test]
+fn recorded_embeddings_are_understood() {
+    for (name, recording) in recordings().iter().filter(|(_, recording)| recording.endpoint == "embeddings") {
+        check_embeddings::<OpenAi>(recording, "").unwrap_or_else(|difference| panic!("{name}: {difference}"));
     }
 }

@@ -91,7 +91,7 @@ fn reasoning_and_text_are_merged_with_the_callers_own_fields() {
         native("openai-chat", r#"{"stream_options":{"include_usage":true},"prediction":{}}"#),
     ];
     let reasoning = Some(Reasoning { effort: Some(Effort::Maximum), visible: Some(true), ..no_reasoning_wish() });
-    let schema = JsonSchema { name: "a".into(), description: None, schema: r#"{"type":"object"}"#.into(), strict: Some(true) };
+    let schema = JsonSchema { name: "a".into(), description: None, schema: r#"{"type":"string"}"#.into(), strict: Some(true) };
     let request = ChatRequest { extras, reasoning, response_format: Some(ResponseFormat::JsonSchema(schema)), ..asking("gpt-5.6-sol") };
     let request = encode(request);
     assert_eq!(
@@ -100,7 +100,7 @@ fn reasoning_and_text_are_merged_with_the_callers_own_fields() {
             "model": "gpt-5.6-sol", "input": [{"role": "user", "content": "2+2?"}], "store": false,
             "include": ["x", "reasoning.encrypted_content"],
             "reasoning": {"context": "all_turns", "summary": "detailed", "effort": "max"},
-            "text": {"format": {"type": "json_schema", "name": "a", "schema": {"type": "object"}, "strict": true}, "verbosity": "low"},
+            "text": {"format": {"type": "json_schema", "name": "a", "schema": {"type": "string"}, "strict": true}, "verbosity": "low"},
             "truncation": "auto",
         })
     );
@@ -251,6 +251,34 @@ fn media_by_blob_url_and_file() {
 }
 
 #[test]
+fn what_another_provider_made_in_the_assistants_turn_is_left_out_and_reported() {
+    let made = || {
+        [
+            PartBody::Other(native("gemini", r#"{"executableCode":{}}"#)),
+            PartBody::Image(blob(1, "image/png")),
+            PartBody::Audio(blob(2, "audio/wav")),
+            PartBody::Video(blob(3, "video/mp4")),
+            PartBody::Document(blob(4, "application/pdf")),
+        ]
+    };
+    let left_out = ["messages[1].parts[0]", "messages[1].parts[1]", "messages[1].parts[2]", "messages[1].parts[3]", "messages[1].parts[4]"];
+    let (hi, and) = (json!({"role": "user", "content": "Hi"}), json!({"role": "user", "content": "And?"}));
+    let found = json!({"role": "assistant", "content": "Found."});
+    for (last, sent) in [(Some(text("Found.")), json!([hi, found, and])), (None, json!([hi, and]))] {
+        let answer = assistant(made().map(part).into_iter().chain(last).collect());
+        let messages = vec![user(vec![text("Hi")]), answer, user(vec![text("And?")])];
+        let request = encode(on_responses(conversation("gpt-5.4", messages)));
+        assert_eq!(body(&request)["input"], sent);
+        assert_eq!(dropped(&request), left_out);
+        assert!(request.dropped.iter().all(|dropped| dropped.reason.starts_with("left out")), "{:?}", request.dropped);
+    }
+    let [block, ..] = made();
+    let instructed = conversation("gpt-5.4", vec![Message::of(Role::System, vec![part(block)]), user(vec![text("Hi")])]);
+    let failure = refusal(on_responses(instructed));
+    assert_eq!((failure.kind, failure.parameter.as_deref()), (FailureKind::Unsupported, Some("messages[0].parts[0]")));
+}
+
+#[test]
 fn items_of_the_endpoints_own_kind_stand_where_they_stood() {
     let search = r#"{"type":"web_search_call","id":"ws_1","status":"completed"}"#;
     let approval = r#"{"type":"mcp_approval_response","approve":true}"#;
@@ -283,7 +311,10 @@ fn tools_are_flat_and_complete() {
     assert_eq!(
         sent["tools"],
         json!([
-            {"type": "function", "name": "now", "parameters": {"type": "object", "properties": {}}, "strict": true, "defer_loading": true},
+            {
+                "type": "function", "name": "now", "parameters": {"type": "object", "properties": {}, "additionalProperties": false}, "strict": true,
+                "defer_loading": true
+            },
             {"type": "custom", "name": "sql", "description": "d", "format": {"type": "grammar", "syntax": "lark", "definition": "start: x"}},
             {"type": "web_search"},
         ])
@@ -327,4 +358,26 @@ fn breakpoints_stand_only_in_the_input() {
     );
     assert_eq!(sent["input"][3]["output"], json!([{"type": "input_text", "text": "Sun", "prompt_cache_breakpoint": {"mode": "explicit"}}]));
     assert_eq!(dropped(&request), ["messages[1].parts[0].cache"]);
+}
+
+#[test]
+fn reasoning_that_a_caller_has_from_openai_itself_goes_back_as_it_is() {
+    let thought = |text: &str, fields: &str| {
+        let extras = vec![native("openai-responses", fields)];
+        Part { extras, ..Part::new(PartBody::Thinking(text.into())) }
+    };
+    let conversation = |model: &str| {
+        let parts =
+            vec![thought("Hm.", r#"{"id":"rs_1","encrypted_content":"gAAA"}"#), thought("Another's.", r#"{"id":"rs_2"}"#), text("4")];
+        conversation(model, vec![user(vec![text("2+2?")]), assistant(parts), user(vec![text("+1?")])])
+    };
+    let sent = encode(conversation("gpt-5.6-sol"));
+    assert_eq!(sent.path, "/responses");
+    let item =
+        json!({"id": "rs_1", "encrypted_content": "gAAA", "type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm."}]});
+    assert_eq!(body(&sent)["input"][1], item);
+    assert_eq!(body(&sent)["input"].as_array().unwrap().len(), 4);
+    assert_eq!(dropped(&sent), Vec::<&str>::new());
+    // A server of another kind did not write it.
+    assert_eq!(encode(conversation("llama3.3:70b")).path, "/chat/completions");
 }
