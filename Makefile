@@ -1,7 +1,10 @@
 # make run      build what is missing and serve on http://127.0.0.1:8080 in demo mode
 # make test     set up and run every test
 # make build    build without running
+# make clients  the official OpenAI and Anthropic SDKs against the gateway
+# make features the same, and write what they prove into the README's table
 # make bench    measure the gateway against a bare proxy and a direct call
+# make fuzz     fuzz every adapter, a minute each (needs nightly Rust and cargo-fuzz)
 # make lint     formatting and clippy, warnings as errors
 
 ADAPTERS := openai gemini mistral claude
@@ -13,7 +16,11 @@ BUILT := $(TARGET_DIR)/$(TARGET)/adapter
 # Always the same packages in one call: with others, cargo would choose other features for what they share, and build it all again.
 PACKAGES := --workspace --exclude adapter-hostile --exclude adapter-tagged
 
-.PHONY: run build test bench lint adapters fixtures ui host wasm-target clean
+# The SDKs have a Python of their own.
+VENV := $(TARGET_DIR)/clients-venv
+PROOFS := $(TARGET_DIR)/features.json
+
+.PHONY: run build test clients features bench fuzz lint adapters fixtures ui host wasm-target clean
 
 run: build
 	exec $(TARGET_DIR)/release/llm-gateway serve --demo
@@ -49,10 +56,32 @@ host: ui
 test: build fixtures
 	cd ui && npm run check && npm test
 	$(CARGO) test --locked --release $(PACKAGES)
+	$(MAKE) clients
+	$(VENV)/bin/python tests/clients/table.py --check $(PROOFS)
 	$(TARGET_DIR)/release/llm-gateway-bench --quick
+
+$(VENV)/installed: tests/clients/requirements.txt
+	python3 -m venv --clear $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+clients: build $(VENV)/installed
+	$(VENV)/bin/python -m pytest tests/clients --features $(PROOFS)
+
+features: clients
+	$(VENV)/bin/python tests/clients/table.py $(PROOFS)
 
 bench: build
 	$(TARGET_DIR)/release/llm-gateway-bench
+
+# FUZZ_SECONDS=600 make fuzz looks longer. There is no unsafe code, so no sanitizer is needed, and without one it is far quicker.
+FUZZ_SECONDS ?= 60
+
+fuzz:
+	@command -v cargo-fuzz >/dev/null || { echo "make fuzz needs cargo-fuzz: cargo install cargo-fuzz --locked"; exit 1; }
+	@for target in encode $(ADAPTERS); do \
+	  cargo +nightly fuzz run --sanitizer none --fuzz-dir tests/fuzz $$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -len_control=0 || exit 1; \
+	done
 
 lint:
 	$(CARGO) fmt --all --check

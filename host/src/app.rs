@@ -2,6 +2,7 @@
 
 use crate::attempt::{Driver, MediaFetcher, Upstream};
 use crate::config::{Config, Env};
+use crate::edge::Turns;
 use crate::pipeline::Gateway;
 use crate::plugin::{self, CompileLimits, Limits, Registry, Settings};
 use crate::provider::Snapshot;
@@ -48,6 +49,7 @@ pub async fn start(config: Config, env: impl Env + Send + Sync + 'static) -> any
     let origin = simulator.as_ref().map(|(origin, _)| origin.clone());
     let providers = Arc::new(ArcSwap::from_pointee(Snapshot::default()));
     let registry = Arc::new(registry(&config, env, Arc::clone(&providers), origin)?);
+    tokio::task::spawn_blocking(crate::price::load);
     let watcher = plugin::watch(Arc::clone(&registry), stop.clone()).await;
     let app = Arc::new(App {
         gateway: Gateway {
@@ -61,6 +63,7 @@ pub async fn start(config: Config, env: impl Env + Send + Sync + 'static) -> any
             log_prompts: config.log.prompts,
         },
         registry,
+        turns: Turns::default(),
         limits: config.limits,
         admin_key: config.admin_key.clone(),
         demo: config.demo,

@@ -6,6 +6,7 @@
 //! - `contract`: the types of `wit/provider.wit`, which are also the gateway's own model of a request and an answer
 //! - `domain`: what the gateway knows beside that; `outbound`: what an adapter may ask to be sent
 //! - `plugin`: the adapters' life and their sandbox; `provider`: which adapter speaks for whom, with which key
+//! - `price`: what models cost
 //! - `edge`, `admin`, `ui`, `simulate`: the HTTP faces
 //! - `config`, `telemetry`, `server`, `state`, `app`: how it starts, listens and stops
 
@@ -20,6 +21,7 @@ pub mod outbound;
 pub mod pipeline;
 pub mod plan;
 pub mod plugin;
+pub mod price;
 pub mod provider;
 pub mod server;
 pub mod settle;

@@ -3,8 +3,8 @@
 //! The HTTP edge parses a dialect into a [`Call`] before, and renders the answer in the same dialect after. Each step is a module with a narrow type
 //! in and out; they meet only here.
 
-use crate::attempt::{Answered, AttemptError, Counted, Driver};
-use crate::contract::embeddings::{EmbeddingRequest, EmbeddingResponse};
+use crate::attempt::{Answered, AttemptError, Counted, Driver, Embedded};
+use crate::contract::embeddings::EmbeddingRequest;
 use crate::domain::{Call, Target};
 use crate::plan::{self, PlanError};
 use crate::provider::Snapshot;
@@ -50,14 +50,9 @@ pub async fn count(gateway: &Gateway, account: &mut Account, call: Call) -> Resu
 ///
 /// # Errors
 /// Why nobody answered.
-pub async fn embed(
-    gateway: &Gateway,
-    account: &mut Account,
-    target: &Target,
-    request: EmbeddingRequest,
-) -> Result<EmbeddingResponse, CallFailure> {
+pub async fn embed(gateway: &Gateway, account: &mut Account, target: &Target, request: EmbeddingRequest) -> Result<Embedded, CallFailure> {
     let plan = plan::choose(&gateway.providers.load(), target).map_err(CallFailure::Plan)?;
-    let answer = gateway.driver.embed(plan, request, account).await.map_err(CallFailure::Attempt)?;
-    account.embedded(&answer);
-    Ok(answer)
+    let embedded = gateway.driver.embed(plan, request, account).await.map_err(CallFailure::Attempt)?;
+    account.embedded(&embedded.answer);
+    Ok(embedded)
 }

@@ -6,14 +6,20 @@
 use crate::config::ServerConfig;
 use axum::Router;
 use axum::body::Body;
-use hyper::body::Incoming;
+use axum::http::{HeaderValue, Version, header};
+use axum::response::Response;
+use bytes::Bytes;
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
+use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -99,6 +105,46 @@ fn builder(header_read_timeout: Duration) -> Builder<TokioExecutor> {
     builder
 }
 
+/// A body that is not read to its end closes the connection; the client is told, so that it does not send its next request there.
+async fn respond(request: hyper::Request<Incoming>, peer: SocketAddr, router: Router) -> Result<Response, Infallible> {
+    let one_way = request.version() <= Version::HTTP_11;
+    let read = Arc::new(AtomicBool::new(request.body().is_end_stream()));
+    let mut request = request.map(|body| Body::new(Watched { body, read: Arc::clone(&read) }));
+    request.extensions_mut().insert(Peer(peer));
+    let mut response = router.oneshot(request).await?;
+    if one_way && !read.load(Ordering::Relaxed) {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response)
+}
+
+/// A request's body, of which it is known whether it was read to its end.
+struct Watched {
+    body: Incoming,
+    read: Arc<AtomicBool>,
+}
+
+impl hyper::body::Body for Watched {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(context));
+        if frame.is_none() || self.body.is_end_stream() {
+            self.read.store(true, Ordering::Relaxed);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 fn connection(
     stream: TcpStream,
     peer: SocketAddr,
@@ -114,9 +160,7 @@ fn connection(
         let spoke = Arc::clone(&spoke);
         service_fn(move |request: hyper::Request<Incoming>| {
             spoke.store(true, Ordering::Relaxed);
-            let mut request = request.map(Body::new);
-            request.extensions_mut().insert(Peer(peer));
-            router.clone().oneshot(request)
+            respond(request, peer, router.clone())
         })
     };
     let served = graceful.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());

@@ -1,6 +1,7 @@
 //! What the HTTP faces share while the gateway runs.
 
 use crate::config::RequestLimits;
+use crate::edge::Turns;
 use crate::pipeline::Gateway;
 use crate::plugin::Registry;
 use jiff::Timestamp;
@@ -12,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 pub struct App {
     pub gateway: Gateway,
     pub registry: Arc<Registry>,
+    pub turns: Turns,
     pub limits: RequestLimits,
     pub admin_key: Option<SecretString>,
     pub demo: bool,

@@ -13,15 +13,15 @@ async fn failures_keep_their_meaning_and_the_providers_words() {
             ("status=401", 401, "1"),
             ("status=403", 403, "1"),
             ("status=404", 404, "1"),
-            ("status=500;times=99", 502, "4"),
+            ("status=500;times=99", 500, "4"),
             ("status=503;times=99", 503, "4"),
             ("html=502", 502, "4"),
             ("garbage", 502, "4"),
             ("truncate", 502, "4"),
         ] {
-            // Each has its own status for being overloaded.
-            let fault = if provider == "claude" { fault.replace("503", "529") } else { fault.to_owned() };
-            let fault = fault.as_str();
+            // Each has its own status for being overloaded, which stays.
+            let overloaded = provider == "claude" && status == 503;
+            let (fault, status) = if overloaded { ("status=529;times=99", 529) } else { (fault, status) };
             simulator.script(provider, &[fault; 4]).await;
             let response = gateway.chat(chat_body(provider, "Hello", false)).await;
             // Mistral's 403 is its guardrail's: the request is refused for what is in it.

@@ -106,6 +106,25 @@ async fn too_many_or_too_big_headers_are_refused() {
     assert_eq!(gateway.get("/healthz").send().await.unwrap().status(), 200);
 }
 
+/// A client that sends its next request on a connection which is about to close would lose it.
+#[test]
+fn an_answer_before_the_body_was_read_says_that_the_connection_closes() {
+    let gateway = Setup::bare().start();
+    for (head, closes) in [
+        ("POST /no/such/path HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\n", true),
+        ("POST /healthz HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\n", true),
+        ("GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n", false),
+        ("POST /no/such/path HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n", false),
+    ] {
+        let mut connection = std::net::TcpStream::connect(gateway.url.trim_start_matches("http://")).unwrap();
+        std::io::Write::write_all(&mut connection, head.as_bytes()).unwrap();
+        let mut answer = [0; 4096];
+        let length = connection.read(&mut answer).unwrap();
+        let answer = String::from_utf8_lossy(&answer[..length]).to_lowercase();
+        assert_eq!(answer.contains("connection: close"), closes, "{head}: {answer}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_past_the_limit_wait_their_turn() {
     let gateway = Setup::bare().env("MAX_CONNECTIONS", "2").env("HEADER_READ_TIMEOUT", "500").start();

@@ -10,6 +10,10 @@ mod faults;
 mod hostile;
 mod lifecycle;
 mod logs;
+#[path = "../support/recorded.rs"]
+mod recorded;
+mod round_trips;
 mod routes;
 mod streams;
 mod support;
+mod wires;

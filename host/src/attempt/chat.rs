@@ -7,9 +7,9 @@ use super::replays::{Replays, Sealer};
 use super::stream::EventStream;
 use super::upstream::Reply;
 use super::{Attempt, Exchange, Target};
-use crate::config::UnsupportedParams;
 use crate::contract::{
-    Capabilities, ChatEvent, ChatRequest, ChatResponse, Dropped, FailureKind, Framing, HttpRequest, HttpResponse, PartBody, PartKind,
+    Capabilities, ChatEvent, ChatRequest, ChatResponse, Dropped, FailureKind, FinishReason, Framing, HttpRequest, HttpResponse, PartBody,
+    PartKind,
 };
 use crate::domain::estimate::{self, Prompt};
 use crate::domain::{Blobs, Call, Gathered};
@@ -61,10 +61,7 @@ impl Exchange for ChatExchange {
     async fn run(&mut self, target: &Target<'_>, attempt: &mut Attempt) -> Result<Answered, AttemptError> {
         let version = target.ready.version.enter();
         let mut encoded = self.encode(target, &version).await?;
-        let dropped = std::mem::take(&mut encoded.dropped);
-        if target.driver.unsupported_params == UnsupportedParams::Reject && !dropped.is_empty() {
-            return Err(AttemptError::Dropped(dropped));
-        }
+        let dropped = target.dropped(&mut encoded)?;
         let context = std::mem::take(&mut encoded.context);
         let framing = encoded.framing;
         let reply = target.send(&version, encoded, &self.blobs, attempt).await?;
@@ -75,6 +72,9 @@ impl Exchange for ChatExchange {
         let (waited, whole) = reply.whole().await;
         attempt.waited = waited;
         let mut answer = decode(&version, whole.map_err(AttemptError::Upstream)?, context).await?;
+        if let Some(finish) = answer.choices.iter().map(|choice| &choice.finish).find(|finish| finish.reason == FinishReason::Error) {
+            return Err(AttemptError::of_finish(finish, attempt.status));
+        }
         self.complete(target, &mut answer);
         Ok(Answered { answer: Answer::Whole(answer), dropped })
     }

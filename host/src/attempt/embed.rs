@@ -3,11 +3,19 @@
 use super::chat::check_success;
 use super::failure::AttemptError;
 use super::{Attempt, Exchange, Target};
+use crate::contract::Dropped;
 use crate::contract::embeddings::{EmbeddingRequest, EmbeddingResponse};
-use crate::domain::Blobs;
+use crate::domain::{Blobs, estimate};
 use crate::plan::Candidate;
 use crate::plugin::Fault;
 use std::sync::Arc;
+
+/// Vectors, and what had to be left out of the request for them.
+#[derive(Debug)]
+pub struct Embedded {
+    pub answer: EmbeddingResponse,
+    pub dropped: Vec<Dropped>,
+}
 
 pub(super) struct EmbedExchange {
     request: Arc<EmbeddingRequest>,
@@ -21,7 +29,7 @@ impl EmbedExchange {
 }
 
 impl Exchange for EmbedExchange {
-    type Answer = EmbeddingResponse;
+    type Answer = Embedded;
 
     fn address(&mut self, candidate: &Candidate) {
         let request = Arc::make_mut(&mut self.request);
@@ -29,9 +37,10 @@ impl Exchange for EmbedExchange {
         request.settings = candidate.provider.ready().map(|ready| ready.settings.clone()).unwrap_or_default();
     }
 
-    async fn run(&mut self, target: &Target<'_>, attempt: &mut Attempt) -> Result<EmbeddingResponse, AttemptError> {
+    async fn run(&mut self, target: &Target<'_>, attempt: &mut Attempt) -> Result<Embedded, AttemptError> {
         let version = target.ready.version.enter();
         let mut encoded = version.encode_embeddings(Arc::clone(&self.request)).await.map_err(AttemptError::of_encode)?;
+        let dropped = target.dropped(&mut encoded)?;
         let context = std::mem::take(&mut encoded.context);
         let reply = target.send(&version, encoded, &self.blobs, attempt).await?;
         let (waited, whole) = reply.whole().await;
@@ -39,12 +48,15 @@ impl Exchange for EmbedExchange {
         let response = whole.map_err(AttemptError::Upstream)?;
         let status = response.status;
         let decoded = version.decode_embeddings(response, context).await;
-        let answer = decoded.map_err(|error| AttemptError::of_decode(error, status))?;
+        let mut answer = decoded.map_err(|error| AttemptError::of_decode(error, status))?;
         check_success(&version, status)?;
         if answer.vectors.len() != self.request.inputs.len() {
             let (got, wanted) = (answer.vectors.len(), self.request.inputs.len());
             return Err(AttemptError::Plugin(Fault::BrokeContract(format!("it gave {got} vectors for {wanted} inputs"))));
         }
-        Ok(answer)
+        if !estimate::is_told(answer.usage.as_ref()) {
+            answer.usage = Some(estimate::of_inputs(&self.request.inputs));
+        }
+        Ok(Embedded { answer, dropped })
     }
 }

@@ -2,7 +2,7 @@
 
 use super::fetch::FetchError;
 use super::retry::{Advice, Again};
-use crate::contract::{Dropped, Failure, FailureKind, Retry};
+use crate::contract::{Dropped, Failure, FailureKind, Finish, Retry};
 use crate::domain::ErrorKind;
 use crate::plugin::{CallError, Fault};
 use jiff::Timestamp;
@@ -80,6 +80,21 @@ impl AttemptError {
         }
     }
 
+    /// An answer that its provider itself says went wrong (a malformed call): another try may go well.
+    pub(super) fn of_finish(finish: &Finish, status: Option<u16>) -> Self {
+        let word = finish.raw.as_deref().unwrap_or("error");
+        let failure = Failure {
+            kind: FailureKind::Malformed,
+            message: format!("the provider says that its answer went wrong: {word}"),
+            provider_type: None,
+            provider_code: finish.raw.clone(),
+            parameter: None,
+            retry: Retry::Backoff,
+            extras: Vec::new(),
+        };
+        Self::Provider { failure: Box::new(failure), status: status.unwrap_or_default() }
+    }
+
     pub(super) fn of_encode(error: CallError) -> Self {
         match error {
             CallError::Failure(failure) => Self::Encode(failure),
@@ -136,6 +151,16 @@ impl AttemptError {
         match self {
             Self::Encode(failure) | Self::Provider { failure, .. } => Some(failure),
             _ => None,
+        }
+    }
+
+    /// The field at fault: a path in `chat-request`, or the provider's words.
+    pub fn parameter(&self) -> Option<&str> {
+        match self {
+            Self::Encode(failure) | Self::Provider { failure, .. } => failure.parameter.as_deref(),
+            Self::Dropped(dropped) => dropped.first().map(|dropped| dropped.parameter.as_str()),
+            Self::Media(error) => Some(&error.part),
+            Self::Plugin(_) | Self::MediaNotText | Self::Upstream(_) => None,
         }
     }
 

@@ -317,7 +317,7 @@ mod tests {
         let mut blobs = Blobs::default();
         let fetcher = MediaFetcher::new(config(private_addresses)).unwrap();
         fetcher.fetch_all(&mut messages, &mut blobs).await.map_err(|error| error.to_string())?;
-        let PartBody::Image(media) = messages[0].parts.remove(0).body else { panic!("an image stays one") };
+        let PartBody::Image(media) = messages[0].parts.remove(0).body else { unreachable!("an image stays one") };
         Ok((media, blobs.get(0).unwrap().clone()))
     }
 

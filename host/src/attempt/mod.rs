@@ -18,15 +18,16 @@ mod upstream;
 
 pub use chat::{Answer, Answered};
 pub use count::Counted;
-pub use failure::{AttemptError, Origin, UpstreamError};
+pub use embed::Embedded;
+pub use failure::{AttemptError, Origin, UpstreamError, dropped_message};
 pub use fetch::{FetchError, MediaFetcher};
 pub use frames::{FrameTooLarge, Splitter};
 pub use stream::EventStream;
 pub use upstream::{Upstream, install_tls};
 
 use crate::config::{RetryPolicy, UnsupportedParams};
-use crate::contract::HttpRequest;
-use crate::contract::embeddings::{EmbeddingRequest, EmbeddingResponse};
+use crate::contract::embeddings::EmbeddingRequest;
+use crate::contract::{Dropped, HttpRequest};
 use crate::domain::{Blobs, Call, ErrorKind};
 use crate::plan::{Candidate, Plan};
 use crate::plugin::{Fault, InFlight};
@@ -84,12 +85,7 @@ impl Driver {
     ///
     /// # Errors
     /// As `chat`.
-    pub async fn embed(
-        &self,
-        plan: Plan,
-        request: EmbeddingRequest,
-        observer: &mut impl Observer,
-    ) -> Result<EmbeddingResponse, AttemptError> {
+    pub async fn embed(&self, plan: Plan, request: EmbeddingRequest, observer: &mut impl Observer) -> Result<Embedded, AttemptError> {
         self.drive(plan, embed::EmbedExchange::new(request), observer).await
     }
 
@@ -168,6 +164,15 @@ struct Target<'a> {
 }
 
 impl Target<'_> {
+    /// What an adapter left out of a request, if the operator allows that anything is.
+    fn dropped(&self, encoded: &mut HttpRequest) -> Result<Vec<Dropped>, AttemptError> {
+        let dropped = std::mem::take(&mut encoded.dropped);
+        match self.driver.unsupported_params {
+            UnsupportedParams::Reject if !dropped.is_empty() => Err(AttemptError::Dropped(dropped)),
+            UnsupportedParams::Reject | UnsupportedParams::Drop => Ok(dropped),
+        }
+    }
+
     /// Sends what an adapter encoded. A request that can't be sent is the plugin's fault.
     async fn send(&self, version: &InFlight, request: HttpRequest, blobs: &Blobs, attempt: &mut Attempt) -> Result<Reply, AttemptError> {
         let sent = self.driver.upstream.send(self.ready, request, blobs).await;

@@ -7,13 +7,16 @@ use super::chat::Finishing;
 use super::failure::{AttemptError, UpstreamError};
 use super::frames::Splitter;
 use super::upstream::{Piece, Reply};
-use crate::contract::{ChatEvent, Frame, Framing};
+use crate::contract::{ChatEvent, FinishReason, Frame, Framing};
+use crate::domain;
 use crate::domain::estimate::Output;
 use crate::plugin::{Decoder, Fault, InFlight};
 use std::time::Duration;
 
 /// Events of one piece of a stream. A piece has some ten kilobytes, and a frame seldom gives more than three.
 const MAX_EVENTS_PER_CHUNK: usize = 20_000;
+/// Of all events of a stream: a caller who can be shown one part at a time may have to be shown the others all at the end.
+const MAX_STREAM_BYTES: usize = 64 << 20;
 /// After this, a caller who sees nothing is told that there is still something to wait for.
 const QUIET: Duration = Duration::from_secs(10);
 /// Events that may come before an answer begins.
@@ -28,6 +31,8 @@ pub struct EventStream {
     finishing: Finishing,
     /// What the answer comes to so far.
     output: Output,
+    /// What of the limit on all events is left, in bytes.
+    room: usize,
     /// What was read while it was decided whether this stream is an answer.
     held: Vec<ChatEvent>,
     /// What ended the stream, told after the events that came before it.
@@ -55,6 +60,7 @@ impl EventStream {
             version,
             finishing,
             output: Output::default(),
+            room: MAX_STREAM_BYTES,
             held: Vec::new(),
             failed: None,
             waited,
@@ -192,18 +198,37 @@ impl EventStream {
                 return Vec::new();
             }
         };
-        if let Some(at) = events.iter().position(|event| matches!(event, ChatEvent::Failed(_)))
-            && let Some(ChatEvent::Failed(failure)) = events.drain(at..).next()
-        {
-            self.failed = Some(AttemptError::Provider { failure: Box::new(failure), status: self.status });
+        if let Some(at) = events.iter().position(fails) {
+            self.failed = events.drain(at..).next().and_then(|event| self.failure(event));
         }
         events.iter_mut().for_each(|event| self.finishing.finish(event, &mut self.output));
+        self.room = self.room.saturating_sub(events.iter().map(domain::size).sum());
+        if self.room == 0 {
+            self.failed.get_or_insert(AttemptError::Upstream(UpstreamError::TooLarge(MAX_STREAM_BYTES)));
+        }
         events
+    }
+
+    fn failure(&self, event: ChatEvent) -> Option<AttemptError> {
+        match event {
+            ChatEvent::Failed(failure) => Some(AttemptError::Provider { failure: Box::new(failure), status: self.status }),
+            ChatEvent::Finished(finished) => Some(AttemptError::of_finish(&finished.finish, Some(self.status))),
+            _ => None,
+        }
     }
 
     fn fault(&mut self, fault: Fault) {
         self.version.count_fault();
         self.failed = Some(AttemptError::Plugin(fault));
+    }
+}
+
+/// Whether an answer has failed: all of it, or one of its choices.
+fn fails(event: &ChatEvent) -> bool {
+    match event {
+        ChatEvent::Failed(_) => true,
+        ChatEvent::Finished(finished) => finished.finish.reason == FinishReason::Error,
+        _ => false,
     }
 }
 

@@ -12,7 +12,8 @@ use crate::plugin::Fault;
 use crate::provider::Ready;
 use bytes::Bytes;
 use reqwest::{Client, Response, redirect};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 use url::Url;
 
 /// The clients, and how long they wait.
@@ -185,5 +186,43 @@ impl Reply {
                 Err(error) => return (self.waited, Err(error)),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use futures_util::stream;
+    use std::convert::Infallible;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn reply(chunks: Vec<(Duration, &'static str)>) -> Reply {
+        let body = stream::unfold(chunks.into_iter(), |mut chunks| async move {
+            let (after, chunk) = chunks.next()?;
+            tokio::time::sleep(after).await;
+            Some((Ok::<_, Infallible>(Bytes::from(chunk)), chunks))
+        });
+        let response = Response::from(axum::http::Response::new(reqwest::Body::wrap_stream(body)));
+        let config = UpstreamConfig { connect_timeout: SECOND, first_byte_timeout: SECOND, idle_timeout: 60 * SECOND, answer_bytes: 100 };
+        Reply { response, config, waited: Duration::ZERO, quiet: Duration::ZERO }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_quiet_provider_is_noticed_before_it_is_given_up_and_nothing_is_lost() {
+        let mut reply = reply(vec![(25 * SECOND, "late"), (55 * SECOND, "later"), (61 * SECOND, "too late")]);
+        let mut seen = Vec::new();
+        let error = loop {
+            match reply.piece(10 * SECOND).await {
+                Ok(Piece::Quiet) => seen.push("quiet".to_owned()),
+                Ok(Piece::Bytes(bytes)) => seen.push(String::from_utf8(bytes.to_vec()).unwrap()),
+                Ok(Piece::End) => unreachable!("the body does not end"),
+                Err(error) => break error,
+            }
+        };
+        let counted: Vec<(&str, usize)> = seen.chunk_by(|a, b| a == b).map(|same| (same[0].as_str(), same.len())).collect();
+        assert_eq!(counted, [("quiet", 2), ("late", 1), ("quiet", 5), ("later", 1), ("quiet", 5)]);
+        assert_eq!(error, UpstreamError::IdleTimeout(60 * SECOND));
     }
 }

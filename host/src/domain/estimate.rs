@@ -5,6 +5,7 @@
 //! Most tokenizers make a token of some four letters of English, and of one or two characters of most other scripts (OpenAI, "What are tokens and how to
 //! count them").
 
+use crate::contract::embeddings::EmbeddingInput;
 use crate::contract::{ChatEvent, ChatRequest, ChatResponse, PartBody, PartKind, Tool, ToolResultPart, Usage};
 
 /// Name of the entry in a usage's `details` that says that it is estimated.
@@ -103,6 +104,18 @@ impl Output {
     pub fn usage_was_told(&self) -> bool {
         self.told
     }
+}
+
+/// Usage of an embedding of these inputs.
+pub fn of_inputs(inputs: &[EmbeddingInput]) -> Usage {
+    let of_input = |input: &EmbeddingInput| match input {
+        EmbeddingInput::Text(text) => quarters(text),
+        EmbeddingInput::Tokens(tokens) => 4 * tokens.len() as u64,
+        EmbeddingInput::Media(_) => 4 * TOKENS_PER_MEDIUM,
+        EmbeddingInput::Other(native) => quarters(&native.value),
+    };
+    let prompt = Prompt { quarters: inputs.iter().map(of_input).sum() };
+    Usage { output: None, ..prompt.usage_with(&Output::default()) }
 }
 
 fn tokens(quarters: u64) -> u32 {

@@ -121,6 +121,11 @@ impl Gathered {
         Ok(None)
     }
 
+    /// What the events so far tell of the answer; choices in the order in which they began.
+    pub fn so_far(&self) -> Option<&ChatResponse> {
+        self.answer.as_ref()
+    }
+
     /// The answer, if the events told of a complete one.
     pub fn complete(self) -> Option<ChatResponse> {
         let mut answer = self.answer.filter(|_| self.ended)?;
@@ -129,8 +134,8 @@ impl Gathered {
     }
 }
 
-/// About what an event takes in memory.
-fn size(event: &ChatEvent) -> usize {
+/// About what an event takes in memory, in bytes.
+pub fn size(event: &ChatEvent) -> usize {
     const EVENT: usize = 64;
     let natives = |extras: &[Native]| extras.iter().map(|native| native.value.len() + native.dialect.len()).sum::<usize>();
     EVENT

@@ -12,5 +12,5 @@ pub mod replay;
 pub use blobs::{Blobs, TooManyBlobs};
 pub use call::{Call, CallContext, Target};
 pub use error_kind::ErrorKind;
-pub use gather::{Disorder, Gathered, chat_request, events_of, part};
+pub use gather::{Disorder, Gathered, chat_request, events_of, part, size};
 pub use ids::{InvalidRequestId, RequestId, TaskType, is_provider_id};

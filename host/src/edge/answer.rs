@@ -1,8 +1,10 @@
 //! Turns what the pipeline gives into a response, and closes the account when the last byte of it is known.
 
-use super::dialect::{Dialect, Form, Head, Render};
+use super::dialect::embeddings::Encoding;
+use super::dialect::{self, Dialect, Form, Head, Render};
 use super::error::ApiError;
-use crate::attempt::{Answer, Answered, EventStream};
+use super::turns::Turns;
+use crate::attempt::{Answer, Answered, AttemptError, Embedded, EventStream};
 use crate::contract::{ChatEvent, ChatResponse, Dropped};
 use crate::domain::events_of;
 use crate::settle::{Account, Ending};
@@ -19,13 +21,13 @@ const MAX_HEADER_BYTES: usize = 1000;
 /// An error, told and booked.
 pub fn refuse(account: Account, error: &ApiError, dialect: Dialect) -> Response {
     let mut response = error.response(dialect, &account.context().id);
-    let account = with_headers(account, Told { dialect, dropped: &[] }, response.headers_mut());
+    let account = with_headers(account, Told::all(dialect), response.headers_mut());
     account.close(Ending { status: error.status.as_u16(), error: Some((error.kind, &error.message)) });
     response
 }
 
 /// A JSON body, told and booked.
-pub fn reply(account: Account, told: Told<'_>, body: Vec<u8>) -> Response {
+pub fn reply(account: Account, told: Told, body: Vec<u8>) -> Response {
     let mut response = Response::new(Body::from(body));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let account = with_headers(account, told, response.headers_mut());
@@ -33,26 +35,65 @@ pub fn reply(account: Account, told: Told<'_>, body: Vec<u8>) -> Response {
     response
 }
 
-/// What of a request was left out, in whose words it is told.
-#[derive(Debug, Clone, Copy)]
-pub struct Told<'a> {
+/// In which dialect an answer is told, and what of the request was left out, in its words.
+#[derive(Debug)]
+pub struct Told {
     pub dialect: Dialect,
-    pub dropped: &'a [Dropped],
+    pub dropped: Vec<String>,
+}
+
+impl Told {
+    /// `name`: what the caller calls a field that is named by its path in the canonical request.
+    fn new(dialect: Dialect, dropped: &[Dropped], name: impl Fn(&str) -> String) -> Self {
+        let mut told = Self::all(dialect);
+        for parameter in dropped.iter().map(|dropped| name(&dropped.parameter)) {
+            if !told.dropped.contains(&parameter) {
+                told.dropped.push(parameter);
+            }
+        }
+        told
+    }
+
+    /// What was left out of a request of the simple form.
+    pub fn of_query(dropped: &[Dropped]) -> Self {
+        Self::new(Dialect::Query, dropped, |path| Dialect::Query.parameter(path))
+    }
+
+    /// Nothing was left out.
+    pub fn all(dialect: Dialect) -> Self {
+        Self { dialect, dropped: Vec::new() }
+    }
 }
 
 /// A chat's answer, whole or streamed, as the caller asked.
-pub fn chat(mut account: Account, answered: Answered, form: Form) -> Response {
+pub fn chat(mut account: Account, answered: Answered, form: Form, turns: &Turns) -> Response {
     let Answered { answer, dropped } = answered;
-    let told = Told { dialect: form.dialect(), dropped: &dropped };
+    let told = Told::new(form.dialect(), &dropped, |path| form.parameter(path));
     match (answer, account.is_stream()) {
         (Answer::Whole(answer), false) => {
             account.answered(&answer);
             let head = head(&account, told.dialect, answer.id.as_deref(), answer.model.as_deref());
-            let body = form.renderer(head).whole(&answer);
+            let mut renderer = form.renderer(head);
+            let body = renderer.whole(&answer);
+            keep(turns, &mut *renderer);
             reply(account, told, body)
         }
-        (Answer::Whole(answer), true) => chat_stream(account, told, Source::told(answer), form),
-        (Answer::Stream(stream), _) => chat_stream(account, told, Source::Live(stream), form),
+        (Answer::Whole(answer), true) => chat_stream(account, told, Source::told(answer), form, turns),
+        (Answer::Stream(stream), _) => chat_stream(account, told, Source::Live(stream), form, turns),
+    }
+}
+
+/// Embeddings, told and booked.
+pub fn embeddings(account: Account, embedded: &Embedded, encoding: Encoding) -> Response {
+    let asked = account.last().map(|attempt| attempt.model.clone()).unwrap_or_default();
+    let body = dialect::embeddings::render(&embedded.answer, &asked, encoding);
+    reply(account, Told::new(Dialect::Chat, &embedded.dropped, dialect::embeddings::caller_parameter), body)
+}
+
+/// Keeps the turns that the caller may not bring back.
+fn keep(turns: &Turns, renderer: &mut dyn Render) {
+    for (call_ids, turn) in renderer.turns() {
+        turns.keep(call_ids, turn);
     }
 }
 
@@ -78,10 +119,10 @@ impl Source {
         Self::Told(Some(events_of(answer)))
     }
 
-    async fn next(&mut self) -> Result<Option<Vec<ChatEvent>>, ApiError> {
+    async fn next(&mut self) -> Result<Option<Vec<ChatEvent>>, AttemptError> {
         match self {
             Self::Told(events) => Ok(events.take()),
-            Self::Live(stream) => stream.next().await.map_err(|error| ApiError::from(&error)),
+            Self::Live(stream) => stream.next().await,
         }
     }
 }
@@ -92,6 +133,7 @@ struct Rendering {
     account: Option<Account>,
     dialect: Dialect,
     renderer: Renderer,
+    turns: Turns,
 }
 
 /// Made once the first events have told the answer's id and model.
@@ -100,14 +142,15 @@ enum Renderer {
     Ready(Box<dyn Render>),
 }
 
-fn chat_stream(account: Account, told: Told<'_>, source: Source, form: Form) -> Response {
+fn chat_stream(account: Account, told: Told, source: Source, form: Form, turns: &Turns) -> Response {
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     // Asks proxies of the nginx kind not to hold back what is streamed.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    let dialect = told.dialect;
     let account = with_headers(account, told, &mut headers);
-    let rendering = Rendering { source, account: Some(account), dialect: told.dialect, renderer: Renderer::Waiting(Some(form)) };
+    let rendering = Rendering { source, account: Some(account), dialect, renderer: Renderer::Waiting(Some(form)), turns: turns.clone() };
     let body = stream::unfold(rendering, |mut rendering| async move {
         let bytes = rendering.next().await?;
         Some((Ok::<_, Infallible>(bytes), rendering))
@@ -131,7 +174,7 @@ impl Rendering {
                     return None;
                 }
                 Err(error) => {
-                    self.fail(&error, &mut out);
+                    self.fail(&ApiError::of_attempt(&error, self.dialect, &|path| self.dialect.parameter(path)), &mut out);
                     return Some(Bytes::from(out));
                 }
             }
@@ -154,6 +197,10 @@ impl Rendering {
         for event in events {
             account.event(event);
             renderer.event(event, out);
+            // Before the caller has seen the end, and comes back with it.
+            if matches!(event, ChatEvent::Ended) {
+                keep(&self.turns, &mut **renderer);
+            }
         }
     }
 
@@ -186,9 +233,13 @@ impl Rendering {
 }
 
 /// What every answer's headers say of the way it came.
-fn with_headers(mut account: Account, told: Told<'_>, headers: &mut HeaderMap) -> Account {
+fn with_headers(mut account: Account, told: Told, headers: &mut HeaderMap) -> Account {
     let overhead = account.overhead();
     put(headers, "x-request-id", account.context().id.as_str());
+    if told.dialect == Dialect::Messages {
+        // By this name Anthropic's clients look for it.
+        put(headers, "request-id", account.context().id.as_str());
+    }
     put(headers, "x-gateway-cache", "off");
     put(headers, "x-gateway-overhead-us", &overhead.as_micros().to_string());
     if let Some(last) = account.last() {
@@ -203,8 +254,9 @@ fn with_headers(mut account: Account, told: Told<'_>, headers: &mut HeaderMap) -
         put(headers, "x-gateway-fallback-from", first);
     }
     if !told.dropped.is_empty() {
-        let names: Vec<String> = told.dropped.iter().map(|dropped| told.dialect.parameter(&dropped.parameter)).collect();
-        put(headers, "x-gateway-dropped-params", &names.join(", "));
+        let names = told.dropped.join(", ");
+        put(headers, "x-gateway-dropped-params", &names);
+        account.dropped(names);
     }
     account
 }

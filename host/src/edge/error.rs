@@ -1,7 +1,8 @@
 //! The one mapping from the gateway's errors to HTTP: status, headers, and a body in the caller's dialect.
 
 use super::{BadRequest, dialect::Dialect};
-use crate::attempt::{AttemptError, Origin};
+use crate::attempt::{AttemptError, Origin, dropped_message};
+use crate::contract::Retry;
 use crate::domain::{ErrorKind, RequestId};
 use crate::pipeline::CallFailure;
 use crate::plan::PlanError;
@@ -77,20 +78,29 @@ impl ApiError {
         }
     }
 
-    fn of_attempt(error: &AttemptError) -> Self {
+    /// Why nobody answered. `name`: what the caller calls a field that is named by its path in the canonical request.
+    pub fn of_call(failure: &CallFailure, dialect: Dialect, name: &dyn Fn(&str) -> String) -> Self {
+        match failure {
+            CallFailure::Plan(error) => Self::of_plan(error),
+            CallFailure::Attempt(error) => Self::of_attempt(error, dialect, name),
+        }
+    }
+
+    /// As above, of an attempt.
+    pub fn of_attempt(error: &AttemptError, dialect: Dialect, name: &dyn Fn(&str) -> String) -> Self {
         let kind = error.kind();
         let failure = error.failure();
         let retry_after = error.retry_after(Timestamp::now()).or((kind == ErrorKind::Overloaded).then_some(SOON));
         let own_code = failure.and_then(|failure| failure.provider_code.clone().or(failure.provider_type.clone()));
         Self {
-            status: status_of(kind),
+            status: status_of_attempt(kind, error.status(), dialect),
             kind,
             code: own_code.unwrap_or_else(|| kind.as_str().to_owned()),
-            param: failure.and_then(|failure| failure.parameter.as_deref()).map(super::dialect::chat::caller_parameter),
-            message: error.message(),
+            param: error.parameter().map(name),
+            message: told(error, name),
             origin: error.origin(),
             retry_after,
-            never_retry: kind == ErrorKind::QuotaExhausted,
+            never_retry: failure.is_some_and(|failure| failure.retry == Retry::Never),
         }
     }
 
@@ -100,9 +110,12 @@ impl ApiError {
             Dialect::Query => {
                 json!({"error": self.message, "code": self.code, "error_type": self.kind.as_str(), "request_id": id.as_str()})
             }
-            Dialect::Chat => json!({"error": {
+            Dialect::Chat | Dialect::Responses => json!({"error": {
                 "message": self.message, "type": self.openai_type(), "param": self.param, "code": self.code,
             }}),
+            Dialect::Messages => json!({
+                "type": "error", "error": {"type": self.anthropic_type(), "message": self.message}, "request_id": id.as_str(),
+            }),
         }
     }
 
@@ -131,6 +144,26 @@ impl ApiError {
         }
     }
 
+    /// Anthropic's words for kinds of errors. A spent quota is a 429 here, and keeps the word of that status.
+    fn anthropic_type(&self) -> &'static str {
+        match self.kind {
+            ErrorKind::InvalidRequest if self.status == StatusCode::NOT_FOUND => "not_found_error",
+            ErrorKind::InvalidRequest if self.status == StatusCode::CONFLICT => "conflict_error",
+            ErrorKind::InvalidRequest | ErrorKind::Unsupported | ErrorKind::ContextLength | ErrorKind::ContentRefused => {
+                "invalid_request_error"
+            }
+            ErrorKind::Authentication => "authentication_error",
+            ErrorKind::Permission => "permission_error",
+            ErrorKind::NotFound | ErrorKind::ModelNotFound => "not_found_error",
+            ErrorKind::RequestTooLarge => "request_too_large",
+            ErrorKind::RateLimited | ErrorKind::QuotaExhausted => "rate_limit_error",
+            ErrorKind::Overloaded | ErrorKind::Unavailable => "overloaded_error",
+            ErrorKind::Timeout => "timeout_error",
+            ErrorKind::Provider if self.status == StatusCode::GATEWAY_TIMEOUT => "timeout_error",
+            ErrorKind::Provider | ErrorKind::Malformed | ErrorKind::Unreachable | ErrorKind::Plugin | ErrorKind::Cancelled => "api_error",
+        }
+    }
+
     /// The whole answer.
     pub fn response(&self, dialect: Dialect, id: &RequestId) -> Response {
         let mut response = Response::new(Body::from(self.body(dialect, id).to_string()));
@@ -141,10 +174,39 @@ impl ApiError {
         if let Some(wait) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_millis().div_ceil(1000).min(86_400) as u32));
         }
-        if self.never_retry {
+        if self.never_retry && is_retried(self.status) {
             headers.insert("x-should-retry", HeaderValue::from_static("false"));
         }
         response
+    }
+}
+
+/// What an adapter says of a request names the field in no caller's words.
+fn told(error: &AttemptError, name: &dyn Fn(&str) -> String) -> String {
+    match (error, error.parameter()) {
+        (AttemptError::Dropped(dropped), _) => dropped_message(dropped, name),
+        (AttemptError::Encode(failure), Some(path)) => format!("`{}`: {}", name(path), failure.message),
+        _ => error.message(),
+    }
+}
+
+/// Whether clients try again by the status alone, as OpenAI's and Anthropic's do.
+fn is_retried(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 408 | 409 | 429 | 500..)
+}
+
+/// A provider's own status stays where it says no less than the kind does.
+fn status_of_attempt(kind: ErrorKind, provider: Option<u16>, dialect: Dialect) -> StatusCode {
+    let own = provider.and_then(|status| StatusCode::from_u16(status).ok()).filter(|status| {
+        matches!(
+            (kind, status.as_u16()),
+            (ErrorKind::InvalidRequest, 422) | (ErrorKind::Provider, 500 | 504) | (ErrorKind::Overloaded, 529)
+        )
+    });
+    match (own, kind, dialect) {
+        (Some(own), ..) => own,
+        (None, ErrorKind::Overloaded, Dialect::Messages) => StatusCode::from_u16(529).unwrap_or(StatusCode::SERVICE_UNAVAILABLE),
+        (None, kind, _) => status_of(kind),
     }
 }
 
@@ -173,17 +235,36 @@ impl From<BadRequest> for ApiError {
     }
 }
 
-impl From<&AttemptError> for ApiError {
-    fn from(error: &AttemptError) -> Self {
-        Self::of_attempt(error)
-    }
-}
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
 
-impl From<&CallFailure> for ApiError {
-    fn from(failure: &CallFailure) -> Self {
-        match failure {
-            CallFailure::Plan(error) => Self::of_plan(error),
-            CallFailure::Attempt(error) => Self::of_attempt(error),
+    fn error(status: u16, kind: ErrorKind) -> ApiError {
+        ApiError::of_gateway(StatusCode::from_u16(status).unwrap(), kind, "no".to_owned())
+    }
+
+    #[test]
+    fn an_error_of_the_messages_dialect_names_its_type_and_its_request() {
+        let body = error(400, ErrorKind::Unsupported).body(Dialect::Messages, &RequestId::parse("r-1").unwrap());
+        assert_eq!(body, json!({"type": "error", "error": {"type": "invalid_request_error", "message": "no"}, "request_id": "r-1"}));
+    }
+
+    #[test]
+    fn each_kind_has_anthropics_word_for_it() {
+        for (status, kind, word) in [
+            (400, ErrorKind::InvalidRequest, "invalid_request_error"),
+            (404, ErrorKind::InvalidRequest, "not_found_error"),
+            (401, ErrorKind::Authentication, "authentication_error"),
+            (403, ErrorKind::Permission, "permission_error"),
+            (404, ErrorKind::ModelNotFound, "not_found_error"),
+            (413, ErrorKind::RequestTooLarge, "request_too_large"),
+            (429, ErrorKind::QuotaExhausted, "rate_limit_error"),
+            (502, ErrorKind::Malformed, "api_error"),
+            (504, ErrorKind::Timeout, "timeout_error"),
+            (503, ErrorKind::Unavailable, "overloaded_error"),
+        ] {
+            assert_eq!(error(status, kind).anthropic_type(), word, "{kind:?}");
         }
     }
 }

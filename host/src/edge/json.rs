@@ -63,6 +63,11 @@ impl Fields {
         BadRequest::field(self.path(name), wrong)
     }
 
+    /// A field that stays where it is.
+    pub fn peek(&self, name: &str) -> Option<&Value> {
+        self.fields.get(name).filter(|value| !value.is_null())
+    }
+
     pub fn value(&mut self, name: &str) -> Option<Value> {
         // Keeps the order of the others, which stays the order of what is passed on.
         self.fields.shift_remove(name).filter(|value| !value.is_null())
@@ -141,6 +146,11 @@ impl Fields {
                 Err(self.wrong(name, format!("must be one of {}", known.join(", "))))
             }
         }
+    }
+
+    /// What nobody read, as it came.
+    pub fn unread(self) -> Map<String, Value> {
+        self.fields
     }
 
     /// What nobody read, `null`s left out.

@@ -8,11 +8,14 @@ mod body;
 pub mod dialect;
 mod error;
 mod json;
+mod models;
 mod routes;
+mod turns;
 
 pub use bad_request::BadRequest;
 pub use error::ApiError;
 pub use routes::{method_not_allowed, not_found, router};
+pub use turns::Turns;
 
 use crate::domain::{CallContext, RequestId};
 use crate::settle::Account;
@@ -57,7 +60,16 @@ pub async fn identify(mut request: Request<Body>, next: Next) -> Response {
 }
 
 /// The routes whose requests are logged, as constants: a log field is never a caller's text.
-const LOGGED_ROUTES: [&str; 4] = ["/api/query", "/api/parallel", "/v1/gateway/query", "/v1/chat/completions"];
+const LOGGED_ROUTES: [&str; 8] = [
+    "/api/query",
+    "/api/parallel",
+    "/v1/gateway/query",
+    "/v1/chat/completions",
+    "/v1/responses",
+    "/v1/messages",
+    "/v1/messages/count_tokens",
+    "/v1/embeddings",
+];
 
 fn intern(route: &str) -> &'static str {
     LOGGED_ROUTES.into_iter().find(|known| *known == route).unwrap_or("(other)")

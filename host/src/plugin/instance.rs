@@ -223,7 +223,7 @@ impl Instance {
     {
         self.call(move |it| {
             Box::pin(async move {
-                let function: TypedFunc<P, (R,)> = it.component.get_typed_func(&mut it.store, &function)?;
+                let function: TypedFunc<P, (R,)> = it.component.get_typed_func(&mut it.store, function)?;
                 Ok(function.call_async(&mut it.store, arguments).await?.0)
             })
         })

@@ -66,7 +66,7 @@ impl Version {
     /// # Errors
     /// The adapter's own failure, or the plugin's fault.
     pub async fn encode(&self, request: Arc<ChatRequest>) -> Result<HttpRequest, CallError> {
-        self.invoke(|exports| Some(exports.encode), (request,)).await
+        self.invoke("chat", |exports| Some(exports.encode), (request,)).await
     }
 
     /// The answer that came whole.
@@ -74,7 +74,7 @@ impl Version {
     /// # Errors
     /// The provider's failure as the adapter reads it, or the plugin's fault.
     pub async fn decode(&self, response: HttpResponse, context: String) -> Result<ChatResponse, CallError> {
-        self.invoke(|exports| Some(exports.decode), (response, context)).await
+        self.invoke("chat", |exports| Some(exports.decode), (response, context)).await
     }
 
     /// The request for embeddings.
@@ -82,7 +82,7 @@ impl Version {
     /// # Errors
     /// As `encode`; `unsupported` where the adapter has none.
     pub async fn encode_embeddings(&self, request: Arc<EmbeddingRequest>) -> Result<HttpRequest, CallError> {
-        self.invoke(|exports| Some(exports.embeddings?.encode), (request,)).await
+        self.invoke("embeddings", |exports| Some(exports.embeddings?.encode), (request,)).await
     }
 
     /// The embeddings that came.
@@ -90,7 +90,7 @@ impl Version {
     /// # Errors
     /// As `decode`.
     pub async fn decode_embeddings(&self, response: HttpResponse, context: String) -> Result<EmbeddingResponse, CallError> {
-        self.invoke(|exports| Some(exports.embeddings?.decode), (response, context)).await
+        self.invoke("embeddings", |exports| Some(exports.embeddings?.decode), (response, context)).await
     }
 
     /// The request that has the provider count a prompt.
@@ -98,7 +98,7 @@ impl Version {
     /// # Errors
     /// As `encode`; `unsupported` where the provider does not count, or the adapter can't ask it.
     pub async fn encode_count(&self, request: Arc<ChatRequest>) -> Result<HttpRequest, CallError> {
-        self.invoke(|exports| Some(exports.tokens?.encode), (request,)).await
+        self.invoke("token counts", |exports| Some(exports.tokens?.encode), (request,)).await
     }
 
     /// The provider's count, in tokens.
@@ -106,7 +106,7 @@ impl Version {
     /// # Errors
     /// As `decode`.
     pub async fn decode_count(&self, response: HttpResponse, context: String) -> Result<u32, CallError> {
-        self.invoke(|exports| Some(exports.tokens?.decode), (response, context)).await
+        self.invoke("token counts", |exports| Some(exports.tokens?.decode), (response, context)).await
     }
 
     /// The adapter's own estimate of a prompt, in tokens. Absent: it makes none.
@@ -118,23 +118,23 @@ impl Version {
         self.counted(result).ok()
     }
 
-    /// Calls one function of a fresh instance; `unsupported` where the adapter does not export it.
-    async fn invoke<P, R>(&self, function: fn(&Exports) -> Option<ComponentExportIndex>, arguments: P) -> Result<R, CallError>
+    /// Calls one function of a fresh instance; `unsupported` where the adapter does not export it. `what`: what it is for, for people.
+    async fn invoke<P, R>(&self, what: &str, function: fn(&Exports) -> Option<ComponentExportIndex>, arguments: P) -> Result<R, CallError>
     where
         P: ComponentNamedList + Lower + Send + Sync + 'static,
         R: Lift + Send + Sync + 'static,
     {
-        let function = function(self.pool.exports()).ok_or_else(|| CallError::Failure(Box::new(self.not_offered())))?;
+        let function = function(self.pool.exports()).ok_or_else(|| CallError::Failure(Box::new(self.not_offered(what))))?;
         let instance = self.counted(self.pool.take().await)?;
         let (used, result) = instance.try_invoke(function, arguments).await;
         self.pool.retire(used);
         self.counted_call(result)
     }
 
-    fn not_offered(&self) -> Failure {
+    fn not_offered(&self, what: &str) -> Failure {
         Failure {
             kind: FailureKind::Unsupported,
-            message: format!("the adapter of {} does not offer this", self.info.name),
+            message: format!("{} has no {what}: ask another provider", self.info.name),
             provider_type: None,
             provider_code: None,
             parameter: Some("model".to_owned()),

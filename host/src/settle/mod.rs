@@ -29,6 +29,8 @@ pub struct Account {
     overhead: Option<Duration>,
     waited_streaming: Duration,
     texts: Option<Texts>,
+    /// In the caller's words.
+    dropped_params: Option<String>,
     closed: bool,
 }
 
@@ -61,6 +63,7 @@ impl Account {
             overhead: None,
             waited_streaming: Duration::ZERO,
             texts: None,
+            dropped_params: None,
             closed: false,
         }
     }
@@ -84,6 +87,11 @@ impl Account {
     /// Whether the caller asked for a stream.
     pub fn is_stream(&self) -> bool {
         self.stream
+    }
+
+    /// Notes what of the request was left out.
+    pub fn dropped(&mut self, params: String) {
+        self.dropped_params = Some(params);
     }
 
     pub fn context(&self) -> &CallContext {
@@ -192,6 +200,7 @@ impl Account {
             cache_read_tokens = usage.and_then(|usage| usage.cache_read),
             cache_write_tokens = usage.and_then(|usage| usage.cache_write),
             reasoning_tokens = usage.and_then(|usage| usage.reasoning),
+            dropped_params = self.dropped_params.as_deref(),
             tokens_estimated = usage.is_some_and(estimate::is_estimated).then_some(true),
             prompt = self.texts.as_ref().map(|texts| texts.prompt.as_str()),
             response = self.texts.as_ref().map(|texts| texts.response.as_str()),

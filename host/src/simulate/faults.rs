@@ -14,6 +14,9 @@
 //! | `retry-after=2`, `date:3`, `ms:500`, `none` | the hint when to come back, in the provider's own place; a 429 says 1 s by itself |
 //! | `should-retry=false` | the header `x-should-retry` |
 //! | `blocked` | the provider's content filter stops the answer |
+//! | `redacted` | Anthropic hides its thinking in a `redacted_thinking` block |
+//! | `cached=100` | that many tokens of the prompt came from the provider's cache (or all, if it has fewer) |
+//! | `no-usage` | the answer does not say how many tokens it took |
 //! | `echo-headers` | the text lists the names of the request's headers |
 //! | `text-bytes=100000` | the text has that length, whatever the request's limit |
 //! | `chunks=1000` | the text is streamed in that many chunks, likewise |
@@ -67,6 +70,10 @@ pub(super) struct Shaping {
     pub text_bytes: Option<usize>,
     pub chunks: Option<usize>,
     pub blocked: bool,
+    pub redacted: bool,
+    /// Tokens of the prompt.
+    pub cached: Option<u64>,
+    pub no_usage: bool,
     pub echo_headers: bool,
     /// Filled in by `serve` if the headers are to be listed.
     pub header_names: Vec<String>,
@@ -160,6 +167,9 @@ impl Draft {
             "retry-after" => faults.retry = Some(part.retry_hint()?),
             "should-retry" => faults.should_retry = Some(part.truth()?),
             "blocked" => faults.shaping.blocked = part.flag(true)?,
+            "redacted" => faults.shaping.redacted = part.flag(true)?,
+            "cached" => faults.shaping.cached = Some(part.number("a number of tokens", 0, u64::from(u32::MAX))?),
+            "no-usage" => faults.shaping.no_usage = part.flag(true)?,
             "echo-headers" => faults.shaping.echo_headers = part.flag(true)?,
             "text-bytes" => faults.shaping.text_bytes = Some(part.number("0 to 16777216 bytes", 0, MAX_ANSWER_BYTES as u64)? as usize),
             "chunks" => faults.shaping.chunks = Some(part.number("1 to 100000 chunks", 1, MAX_CHUNKS as u64)? as usize),

@@ -19,6 +19,7 @@ mod frames;
 mod gemini;
 mod id;
 mod journal;
+mod logprob;
 mod mistral;
 mod openai;
 mod pacing;

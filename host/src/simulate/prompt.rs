@@ -27,6 +27,8 @@ pub(super) struct Prompt {
     pub max_output: Option<u64>,
     pub stop: Vec<String>,
     pub format: Format,
+    /// Alternatives for each token, where log probabilities are asked for.
+    pub logprobs: Option<usize>,
     pub thinking: Thinking,
     /// Alternative answers asked for; 0 and 1 are one.
     pub alternatives: usize,
@@ -34,6 +36,8 @@ pub(super) struct Prompt {
     pub text_bytes: usize,
     pub messages: u64,
     pub media_count: u64,
+    /// Tokens up to the last place that the request marks for the cache.
+    pub marked: u64,
 }
 
 #[derive(Debug)]
@@ -92,6 +96,11 @@ impl Media {
 impl Prompt {
     pub fn input_tokens(&self) -> u64 {
         text::tokens(self.text_bytes) + self.messages * MESSAGE_TOKENS + self.media_count * MEDIA_TOKENS
+    }
+
+    /// Marks what was read so far for the provider's cache.
+    pub fn mark_for_cache(&mut self) {
+        self.marked = self.input_tokens();
     }
 
     /// Begins a message of the user: what it says is what gets answered.

@@ -48,7 +48,12 @@ pub(super) enum Finish {
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Usage {
+    /// All of it, cached or not.
     pub input: u64,
+    /// Of `input`, read from the cache.
+    pub cached: u64,
+    /// Of `input`, written to the cache because the request marks it; only Anthropic tells.
+    pub written: u64,
     /// All of it, thinking included.
     pub output: u64,
     pub thinking: u64,
@@ -71,8 +76,11 @@ pub(super) fn compose(provider: &str, prompt: &Prompt, shaping: &Shaping) -> Rep
     } else {
         say(provider, prompt, shaping, limit - thinking_tokens)
     };
-    let usage = Usage { input: prompt.input_tokens(), output: thinking_tokens + content_tokens(&content), thinking: thinking_tokens };
-    Reply { thinking, content, finish, usage }
+    let input = prompt.input_tokens();
+    let cached = shaping.cached.unwrap_or(0).min(input);
+    let written = prompt.marked.saturating_sub(cached);
+    let output = thinking_tokens + content_tokens(&content);
+    Reply { thinking, content, finish, usage: Usage { input, cached, written, output, thinking: thinking_tokens } }
 }
 
 fn say(provider: &str, prompt: &Prompt, shaping: &Shaping, left: u64) -> (Content, Finish) {

@@ -2,9 +2,16 @@
 
 use crate::contract::{Media, MediaSource};
 use crate::domain::Blobs;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use base64::engine::{DecodePaddingMode, Engine as _};
 use bytes::Bytes;
+
+/// With or without the padding; some libraries leave it out.
+const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
+/// What Google's libraries make.
+const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 
 /// Media from a source, of which nothing else is known.
 pub fn media(source: MediaSource, media_type: Option<String>) -> Media {
@@ -45,6 +52,7 @@ pub fn by_data_url(url: &str, blobs: &mut Blobs) -> Result<Media, String> {
 /// # Errors
 /// As above.
 pub fn by_base64(data: &str, blobs: &mut Blobs) -> Result<MediaSource, String> {
-    let bytes = STANDARD.decode(data.trim()).map_err(|_| "is not valid base64")?;
+    let data = data.trim();
+    let bytes = STANDARD.decode(data).or_else(|_| URL_SAFE.decode(data)).map_err(|_| "is not valid base64")?;
     Ok(MediaSource::Blob(blobs.add(Bytes::from(bytes)).map_err(|error| error.to_string())?))
 }

@@ -6,8 +6,12 @@
 
 mod calls;
 pub mod chat;
+pub mod embeddings;
 mod media;
+pub mod messages;
+mod openai;
 pub mod query;
+pub mod responses;
 
 use crate::contract::{ChatEvent, ChatRequest, ChatResponse};
 use crate::domain::{Blobs, Target};
@@ -20,11 +24,20 @@ pub enum Dialect {
     Query,
     /// OpenAI's: Chat Completions, and what has no dialect of its own below `/v1`.
     Chat,
+    /// OpenAI's Responses.
+    Responses,
+    /// Anthropic's Messages.
+    Messages,
 }
 
 impl Dialect {
     pub fn of_path(path: &str) -> Self {
-        if path.starts_with("/v1/") && !path.starts_with("/v1/gateway/") { Self::Chat } else { Self::Query }
+        match path.strip_prefix("/v1/").map(|rest| rest.split('/').next().unwrap_or(rest)) {
+            Some("messages") => Self::Messages,
+            Some("responses") => Self::Responses,
+            Some("gateway") | None => Self::Query,
+            Some(_) => Self::Chat,
+        }
     }
 
     /// What an answer's id begins with.
@@ -32,6 +45,8 @@ impl Dialect {
         match self {
             Self::Query => "",
             Self::Chat => "chatcmpl-",
+            Self::Responses => "resp_",
+            Self::Messages => "msg_",
         }
     }
 
@@ -39,6 +54,8 @@ impl Dialect {
     pub fn parameter(self, path: &str) -> String {
         match self {
             Self::Query | Self::Chat => chat::caller_parameter(path),
+            Self::Responses => responses::caller_parameter(path),
+            Self::Messages => messages::caller_parameter(path),
         }
     }
 }
@@ -57,12 +74,24 @@ pub struct Parsed {
 #[derive(Debug)]
 pub enum Form {
     Chat(chat::ChatForm),
+    Responses(Box<responses::ResponsesForm>),
+    Messages(messages::Places),
 }
 
 impl Form {
     pub fn dialect(&self) -> Dialect {
         match self {
             Self::Chat(_) => Dialect::Chat,
+            Self::Responses(_) => Dialect::Responses,
+            Self::Messages(_) => Dialect::Messages,
+        }
+    }
+
+    /// As [`Dialect::parameter`], and with the numbers of messages as this request had them.
+    pub fn parameter(&self, path: &str) -> String {
+        match self {
+            Self::Messages(places) => places.parameter(path),
+            Self::Chat(_) | Self::Responses(_) => self.dialect().parameter(path),
         }
     }
 
@@ -70,6 +99,8 @@ impl Form {
     pub fn renderer(self, head: Head) -> Box<dyn Render> {
         match self {
             Self::Chat(form) => Box::new(chat::ChatRenderer::new(head, form)),
+            Self::Responses(form) => Box::new(responses::ResponsesRenderer::new(head, *form)),
+            Self::Messages(_) => Box::new(messages::MessagesRenderer::new(head)),
         }
     }
 }
@@ -97,4 +128,31 @@ pub trait Render: Send {
 
     /// Appends what keeps an idle connection open and means nothing.
     fn ping(&self, out: &mut Vec<u8>);
+
+    /// After an answer, and once: the skeletons (`chat::turn`) of its messages that have tool calls and something that the caller may not send back,
+    /// each with the ids of its calls.
+    fn turns(&mut self) -> Vec<(Vec<String>, String)> {
+        Vec::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_path_has_a_dialect() {
+        for (path, dialect) in [
+            ("/api/query", Dialect::Query),
+            ("/v1/gateway/query", Dialect::Query),
+            ("/v1/chat/completions", Dialect::Chat),
+            ("/v1/models", Dialect::Chat),
+            ("/v1/responses", Dialect::Responses),
+            ("/v1/responses/resp_1", Dialect::Responses),
+            ("/v1/responses2", Dialect::Chat),
+            ("/v1/messages/count_tokens", Dialect::Messages),
+        ] {
+            assert_eq!(Dialect::of_path(path), dialect, "{path}");
+        }
+    }
 }

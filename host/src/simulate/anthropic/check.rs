@@ -175,7 +175,22 @@ fn check_budget(body: &Value, thinking: &Value) -> Result<(), Problem> {
     if matches!(body.pointer("/tool_choice/type").and_then(Value::as_str), Some("any" | "tool")) {
         return Err(invalid("Thinking may not be enabled when tool_choice forces tool use."));
     }
-    Ok(())
+    check_loop_begins_with_thinking(list_at(body, "messages"))
+}
+
+/// With a budget, a turn whose tools are answered now must begin with what was thought before the calls. Adaptive thinking does not ask for it.
+fn check_loop_begins_with_thinking(messages: &[Value]) -> Result<(), Problem> {
+    let [before @ .., turn, last] = messages else { return Ok(()) };
+    if !list_at(last, "content").iter().any(|block| str_at(block, "type") == "tool_result") {
+        return Ok(());
+    }
+    match list_at(turn, "content").first().map(|block| str_at(block, "type")) {
+        None | Some("thinking" | "redacted_thinking") => Ok(()),
+        Some(found) => Err(invalid(format!(
+            "messages.{}.content.0.type: Expected `thinking` or `redacted_thinking`, but found `{found}`. When `thinking` is enabled, a final `assistant` message must start with a thinking block (preceeding the lastmost set of `tool_use` and `tool_result` blocks). To avoid this requirement, disable `thinking`.",
+            before.len()
+        ))),
+    }
 }
 
 fn check_tools(model: Model<'_>, body: &Value) -> Result<(), Problem> {

@@ -1,12 +1,11 @@
 //! `/messages` and `/messages/count_tokens`: reads a request into a prompt, and writes a reply as one body or as events.
 
 use super::models::Model;
-use super::turns::thinking_seal;
+use super::transcript::{Thought, Transcript};
 use super::{Version, check, failure};
 use crate::simulate::frames::{FrameWriter, Frames};
-use crate::simulate::prompt::{Format, Media, Prompt, Thinking, ToolChoice, list_at, str_at};
+use crate::simulate::prompt::{Format, Media, Prompt, Thinking, ToolChoice, is_set, list_at, str_at};
 use crate::simulate::reply::{Content, Finish, Reply, ToolCall, compose};
-use crate::simulate::seal::Bound;
 use crate::simulate::text::pieces;
 use crate::simulate::wire::{Answer, Call, Problem, Streamed};
 use serde_json::{Value, json};
@@ -20,7 +19,8 @@ pub(super) fn answer(call: &Call, version: Version, body: &Value) -> Result<Answ
         None if model.omits_thinking() => Display::Omitted,
         _ => Display::Shown,
     };
-    let message = Message { call, model, reply: &reply, display };
+    let transcript = Transcript::of(model, list_at(body, "messages"));
+    let message = Message { call, model, reply: &reply, display, transcript: transcript.digest() };
     if body.get("stream") == Some(&Value::Bool(true)) {
         let frames = message.stream();
         return Ok(Answer::Stream(Streamed { content_type: "text/event-stream; charset=utf-8", frames, failure }));
@@ -46,13 +46,25 @@ fn read(body: &Value) -> Prompt {
         thinking: if thinks { Thinking::On } else { Thinking::Off },
         ..Prompt::default()
     };
-    prompt.context(str_at(body, "system"));
-    list_at(body, "system").iter().for_each(|block| prompt.context(str_at(block, "text")));
     for tool in list_at(body, "tools").iter().filter(|tool| matches!(str_at(tool, "type"), "" | "custom")) {
         prompt.tool(str_at(tool, "name"), str_at(tool, "description"), tool.get("input_schema"));
+        mark(&mut prompt, tool);
+    }
+    prompt.context(str_at(body, "system"));
+    for block in list_at(body, "system") {
+        prompt.context(str_at(block, "text"));
+        mark(&mut prompt, block);
     }
     list_at(body, "messages").iter().for_each(|message| read_message(&mut prompt, message));
+    mark(&mut prompt, body);
     prompt
+}
+
+/// What stands at or before a `cache_control` is to be cached.
+fn mark(prompt: &mut Prompt, place: &Value) {
+    if is_set(place, "cache_control") {
+        prompt.mark_for_cache();
+    }
 }
 
 fn read_choice(body: &Value) -> ToolChoice {
@@ -73,6 +85,7 @@ fn read_message(prompt: &mut Prompt, message: &Value) {
         for block in blocks {
             prompt.context(str_at(block, "text"));
             prompt.context(&block.get("input").map(Value::to_string).unwrap_or_default());
+            mark(prompt, block);
         }
         return;
     }
@@ -99,6 +112,7 @@ fn read_user_block(prompt: &mut Prompt, block: &Value) {
         }
         _ => {}
     }
+    mark(prompt, block);
 }
 
 fn read_source(kind: &'static str, block: &Value) -> Media {
@@ -122,6 +136,8 @@ struct Message<'a> {
     model: Model<'a>,
     reply: &'a Reply,
     display: Display,
+    /// Of the conversation that is answered.
+    transcript: String,
 }
 
 impl Message<'_> {
@@ -154,8 +170,12 @@ impl Message<'_> {
         Some(if self.display == Display::Omitted { "" } else { thinking })
     }
 
+    fn thought<'b>(&'b self, text: Option<&'b str>) -> Thought<'b> {
+        Thought { model: self.model, transcript: &self.transcript, text }
+    }
+
     fn signature(&self, thinking: &str) -> String {
-        Bound(&thinking_seal(self.model, thinking)).seal(self.call.ids.nonce("thinking"))
+        self.thought(Some(thinking)).seal(self.call.ids.nonce("thinking"))
     }
 
     fn call_id(&self, index: usize) -> String {
@@ -173,15 +193,22 @@ impl Message<'_> {
     }
 
     fn usage(&self, output: u64) -> Value {
+        let usage = self.reply.usage;
         json!({
-            "input_tokens": self.reply.usage.input,
-            "cache_creation_input_tokens": 0,
-            "cache_read_input_tokens": 0,
-            "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0},
+            "input_tokens": self.uncached(),
+            "cache_creation_input_tokens": usage.written,
+            "cache_read_input_tokens": usage.cached,
+            "cache_creation": {"ephemeral_5m_input_tokens": usage.written, "ephemeral_1h_input_tokens": 0},
             "output_tokens": output,
             "service_tier": "standard",
             "inference_geo": "global",
         })
+    }
+
+    /// What is neither read from the cache nor written to it.
+    fn uncached(&self) -> u64 {
+        let usage = self.reply.usage;
+        usage.input.saturating_sub(usage.cached + usage.written)
     }
 
     fn with_thinking_tokens(&self, mut usage: Value) -> Value {
@@ -192,14 +219,20 @@ impl Message<'_> {
     }
 
     fn content(&self) -> Vec<Value> {
-        let thinking =
-            self.thinking().map(|thinking| json!({"type": "thinking", "thinking": thinking, "signature": self.signature(thinking)}));
+        let thinking = self.thinking().map(|thinking| self.thinking_block(thinking));
         let said = match &self.reply.content {
             Content::Text(text) if text.is_empty() => Vec::new(),
             Content::Text(text) => vec![json!({"type": "text", "text": text})],
             Content::Calls(calls) => calls.iter().enumerate().map(|(index, call)| self.tool_use(index, call)).collect(),
         };
         thinking.into_iter().chain(said).collect()
+    }
+
+    fn thinking_block(&self, thinking: &str) -> Value {
+        if self.call.shaping.redacted {
+            return json!({"type": "redacted_thinking", "data": self.thought(None).seal(self.call.ids.nonce("thinking"))});
+        }
+        json!({"type": "thinking", "thinking": thinking, "signature": self.signature(thinking)})
     }
 
     fn tool_use(&self, index: usize, call: &ToolCall) -> Value {
@@ -211,7 +244,9 @@ impl Message<'_> {
         message["stop_reason"] = json!(self.stop_reason());
         message["stop_sequence"] = json!(self.stop_sequence());
         message["stop_details"] = self.stop_details();
-        message["usage"] = self.with_thinking_tokens(self.usage(self.reply.usage.output));
+        if !self.call.shaping.no_usage {
+            message["usage"] = self.with_thinking_tokens(self.usage(self.reply.usage.output));
+        }
         message
     }
 
@@ -222,20 +257,25 @@ impl Message<'_> {
             started[member] = value;
         }
         // What is out when the stream begins is a guess, and small.
-        started["usage"] = self.usage(self.reply.usage.output.min(1));
+        if !self.call.shaping.no_usage {
+            started["usage"] = self.usage(self.reply.usage.output.min(1));
+        }
         events.value("message_start", &json!({"type": "message_start", "message": started}));
         for (index, block) in self.content().iter().enumerate() {
             self.stream_block(index, block, &mut events);
         }
         let delta = json!({"stop_reason": self.stop_reason(), "stop_sequence": self.stop_sequence(), "stop_details": self.stop_details()});
-        let usage = self.with_thinking_tokens(json!({
-            "input_tokens": self.reply.usage.input,
-            "cache_creation_input_tokens": 0,
-            "cache_read_input_tokens": 0,
-            "output_tokens": self.reply.usage.output,
-        }));
+        let mut ending = json!({"type": "message_delta", "delta": delta});
+        if !self.call.shaping.no_usage {
+            ending["usage"] = self.with_thinking_tokens(json!({
+                "input_tokens": self.uncached(),
+                "cache_creation_input_tokens": self.reply.usage.written,
+                "cache_read_input_tokens": self.reply.usage.cached,
+                "output_tokens": self.reply.usage.output,
+            }));
+        }
         events.frames.mark_finish();
-        events.value("message_delta", &json!({"type": "message_delta", "delta": delta, "usage": usage}));
+        events.value("message_delta", &ending);
         events.frames.mark_terminal();
         events.value("message_stop", &json!({"type": "message_stop"}));
         events.frames
@@ -256,6 +296,8 @@ impl Message<'_> {
                 }
                 events.delta(index, &SIGNATURE, str_at(block, "signature"));
             }
+            // Comes whole.
+            "redacted_thinking" => start(events, block.clone()),
             "tool_use" => {
                 let mut opened = block.clone();
                 opened["input"] = json!({});

@@ -1,11 +1,12 @@
 //! Anthropic: `/messages`, `/messages/count_tokens`, `/models`.
 //!
 //! Owns: the key and the version header, the error body, the headers, the routes. Not here: what a model takes (`models`), what is refused
-//! (`check`, `turns`), the answers (`messages`).
+//! (`check`, `turns`), what thinking is bound to (`transcript`), the answers (`messages`).
 
 mod check;
 mod messages;
 mod models;
+mod transcript;
 mod turns;
 
 use super::clock;

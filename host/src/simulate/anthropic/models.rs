@@ -167,10 +167,9 @@ impl<'a> Model<'a> {
         matches!(self.family, Family::Opus | Family::Sonnet) && self.generation >= (5, 5)
     }
 
-    /// What thinking blocks are valid for: on newer models for that model alone.
-    pub fn seal_scope(&self) -> &'a str {
-        let is_bound = self.generation >= (5, 5) || (self.family == Family::Fable && self.generation >= (5, 1));
-        if is_bound { self.name } else { "any model" }
+    /// Whether thinking blocks are valid for that model alone, and only after the conversation that they were thought after.
+    pub fn binds_thinking(&self) -> bool {
+        self.generation >= (5, 5) || (self.family == Family::Fable && self.generation >= (5, 1))
     }
 }
 

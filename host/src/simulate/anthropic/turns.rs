@@ -1,9 +1,9 @@
 //! What `/messages` refuses in a conversation: roles, blocks, tool calls without results, thinking that was changed.
 
 use super::models::Model;
+use super::transcript::{Thought, Transcript};
 use super::{Version, invalid};
 use crate::simulate::prompt::{is_set, list_at, str_at};
-use crate::simulate::seal::Bound;
 use crate::simulate::wire::Problem;
 use serde_json::Value;
 
@@ -17,12 +17,14 @@ pub(super) fn check(model: Model<'_>, version: Version, body: &Value) -> Result<
     if messages.len() > MAX_MESSAGES {
         return Err(invalid(format!("messages: at most {MAX_MESSAGES} messages are allowed")));
     }
+    let mut transcript = Transcript::new(model);
     for (index, message) in messages.iter().enumerate() {
         let previous = index.checked_sub(1).map(|previous| &messages[previous]);
         check_role(model, message, previous)?;
         check_content(index, message, index + 1 == messages.len())?;
-        let turn = Turn { index, message, version, model };
+        let turn = Turn { index, message, version, model, transcript: &transcript };
         list_at(message, "content").iter().enumerate().try_for_each(|(block, value)| turn.check_block(block, value))?;
+        transcript.push(message);
     }
     if str_at(last, "role") == "assistant" && model.refuses_prefill() {
         return Err(invalid("This model does not support assistant message prefill. The conversation must end with a user message."));
@@ -64,6 +66,8 @@ struct Turn<'a> {
     message: &'a Value,
     version: Version,
     model: Model<'a>,
+    /// Of the messages before it.
+    transcript: &'a Transcript,
 }
 
 impl Turn<'_> {
@@ -87,7 +91,7 @@ impl Turn<'_> {
                 Err(invalid(format!("{place}: `thinking` blocks can only be in assistant messages")))
             }
             "thinking" => self.check_seal(&place, block),
-            "redacted_thinking" => Err(invalid(format!("{place}: Invalid `data` in `redacted_thinking` block"))),
+            "redacted_thinking" => self.check_hidden(&place, block),
             "" => Err(invalid(format!("{place}.type: Field required"))),
             kind if is_server_block(kind) => Ok(()),
             other => Err(invalid(format!("{place}: Input tag '{other}' found using 'type' does not match any of the expected tags"))),
@@ -108,16 +112,22 @@ impl Turn<'_> {
         if !is_set(block, "signature") {
             return Err(invalid(format!("{place}.thinking.signature: Field required")));
         }
-        if Bound(&thinking_seal(self.model, str_at(block, "thinking"))).holds(str_at(block, "signature")) {
+        if self.is_own(Some(str_at(block, "thinking")), str_at(block, "signature")) {
             return Ok(());
         }
         Err(invalid(format!("{place}: Invalid `signature` in `thinking` block")))
     }
-}
 
-/// What the signature of a thinking block is bound to.
-pub(super) fn thinking_seal<'a>(model: Model<'a>, thinking: &'a str) -> [&'a str; 3] {
-    ["anthropic", model.seal_scope(), thinking]
+    fn check_hidden(&self, place: &str, block: &Value) -> Result<(), Problem> {
+        if self.is_own(None, str_at(block, "data")) {
+            return Ok(());
+        }
+        Err(invalid(format!("{place}: Invalid `data` in `redacted_thinking` block")))
+    }
+
+    fn is_own(&self, text: Option<&str>, seal: &str) -> bool {
+        Thought { model: self.model, transcript: &self.transcript.digest(), text }.holds(seal)
+    }
 }
 
 /// Of tools that run at Anthropic: taken as they come.

@@ -195,8 +195,12 @@ fn check_config(model: Model<'_>, config: &Value) -> Result<(), Problem> {
     if !model.takes_penalties() && ["presencePenalty", "frequencyPenalty"].iter().any(|field| is_set(config, field)) {
         return Err(invalid(format!("Penalty is not enabled for models/{}", model.name)));
     }
-    if config.get("responseLogprobs") == Some(&Value::Bool(true)) || is_set(config, "logprobs") {
+    let asks_logprobs = config.get("responseLogprobs") == Some(&Value::Bool(true));
+    if !model.gives_logprobs() && (asks_logprobs || is_set(config, "logprobs")) {
         return Err(invalid("Logprobs is not enabled for this model"));
+    }
+    if !asks_logprobs && is_set(config, "logprobs") {
+        return Err(invalid("response_logprobs must be set to true to use logprobs."));
     }
     check_format(config)?;
     check_thinking(model, config.get("thinkingConfig").unwrap_or(&Value::Null))

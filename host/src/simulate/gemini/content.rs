@@ -4,6 +4,7 @@ use super::check::{self, bound};
 use super::models::Model;
 use super::{array_failure, fields, invalid, sse_failure};
 use crate::simulate::frames::Frames;
+use crate::simulate::logprob;
 use crate::simulate::prompt::{Format, Media, Prompt, Thinking, ToolChoice, list_at, str_at};
 use crate::simulate::reply::{Content, Finish, Reply, ToolCall, compose};
 use crate::simulate::seal::Bound;
@@ -32,6 +33,9 @@ pub(super) fn answer(call: &Call, model: &str, body: &Value) -> Result<Answer, P
 pub(super) fn stream(call: &Call, model: &str, body: &Value) -> Result<Answer, Problem> {
     let model = Model::known(model, "streamGenerateContent")?;
     let asked = Asked::checked(model, body)?;
+    if asked.prompt.logprobs.is_some() {
+        return Err(invalid("LogProbs is not supported in streaming mode"));
+    }
     let generation = Generation::of(call, model, &asked);
     let (content_type, framing, failure): (_, _, fn(usize) -> _) = match call.query_value("alt") {
         Some("sse") => ("text/event-stream", Framing::Sse, sse_failure),
@@ -86,6 +90,8 @@ fn read(model: Model<'_>, request: &Value) -> Prompt {
         stop: list_at(config, "stopSequences").iter().filter_map(Value::as_str).map(str::to_owned).collect(),
         choice: read_choice(request),
         format: read_format(config),
+        logprobs: (config.get("responseLogprobs") == Some(&Value::Bool(true)))
+            .then(|| config.get("logprobs").and_then(Value::as_u64).unwrap_or(0) as usize),
         thinking: read_thinking(config.get("thinkingConfig")),
         ..Prompt::default()
     };
@@ -167,6 +173,16 @@ fn read_thinking(config: Option<&Value>) -> Thinking {
     if is_off { Thinking::Off } else { Thinking::On }
 }
 
+fn logprobs(text: &str, alternatives: usize) -> Value {
+    let form = |token: &logprob::Token| json!({"token": token.text, "logProbability": token.logprob});
+    let chosen: Vec<_> = logprob::of(text, alternatives).collect();
+    let top = |chosen: &logprob::Chosen| json!({"candidates": chosen.top.iter().map(form).collect::<Vec<_>>()});
+    json!({
+        "topCandidates": chosen.iter().map(top).collect::<Vec<_>>(),
+        "chosenCandidates": chosen.iter().map(|chosen| form(&chosen.token)).collect::<Vec<_>>(),
+    })
+}
+
 #[derive(Clone, Copy)]
 enum Framing {
     Sse,
@@ -234,6 +250,9 @@ impl<'a> Generation<'a> {
         }
         counts["totalTokenCount"] = json!(usage.input + usage.thinking + candidates);
         counts["promptTokensDetails"] = json!([{"modality": "TEXT", "tokenCount": usage.input}]);
+        if usage.cached > 0 {
+            counts["cachedContentTokenCount"] = json!(usage.cached);
+        }
         if usage.thinking > 0 {
             counts["thoughtsTokenCount"] = json!(usage.thinking);
         }
@@ -252,7 +271,13 @@ impl<'a> Generation<'a> {
         }))
     }
 
+    /// Adds where the answer is from, and leaves out its tokens where a fault says so.
     fn with_origin(&self, mut response: Value) -> Value {
+        if self.call.shaping.no_usage
+            && let Some(members) = response.as_object_mut()
+        {
+            members.shift_remove("usageMetadata");
+        }
         response["modelVersion"] = json!(self.prompt.model);
         response["responseId"] = json!(self.response_id());
         response
@@ -284,10 +309,11 @@ impl<'a> Generation<'a> {
         }
         // Thinking that used up the limit leaves a content without parts.
         let content = if parts.is_empty() { json!({"role": "model"}) } else { json!({"parts": parts, "role": "model"}) };
-        self.with_origin(json!({
-            "candidates": [{"content": content, "finishReason": self.finish(), "index": 0}],
-            "usageMetadata": self.usage(self.output_without_thoughts()),
-        }))
+        let mut candidate = json!({"content": content, "finishReason": self.finish(), "index": 0});
+        if let (Content::Text(text), Some(alternatives)) = (&self.reply.content, self.prompt.logprobs) {
+            candidate["logprobsResult"] = logprobs(text, alternatives);
+        }
+        self.with_origin(json!({"candidates": [candidate], "usageMetadata": self.usage(self.output_without_thoughts())}))
     }
 
     fn stream(&self, framing: Framing) -> Frames {
@@ -327,9 +353,10 @@ impl<'a> Generation<'a> {
     /// Usage grows with the text, so it is written anew for each chunk.
     fn stream_text(&self, text: &str, chunks: &mut Chunks) {
         let usage = self.reply.usage;
-        let thoughts = if usage.thinking > 0 { format!(",\"thoughtsTokenCount\": {}", usage.thinking) } else { String::new() };
+        let count = |name: &str, tokens: u64| if tokens > 0 { format!(",\"{name}\": {tokens}") } else { String::new() };
+        let details = count("cachedContentTokenCount", usage.cached) + &count("thoughtsTokenCount", usage.thinking);
         let tail = format!(
-            ",\"promptTokensDetails\": [{{\"modality\": \"TEXT\",\"tokenCount\": {}}}]{thoughts}}},\"modelVersion\": {},\"responseId\": \"{}\"}}",
+            ",\"promptTokensDetails\": [{{\"modality\": \"TEXT\",\"tokenCount\": {}}}]{details}}},\"modelVersion\": {},\"responseId\": \"{}\"}}",
             usage.input,
             json!(self.prompt.model),
             self.response_id(),
@@ -338,6 +365,10 @@ impl<'a> Generation<'a> {
         for piece in pieces(text, WORDS_PER_CHUNK, self.call.shaping.chunks) {
             sent += piece.len();
             let candidates = tokens(sent);
+            if self.call.shaping.no_usage {
+                chunks.value(&self.chunk(json!([{"text": piece}]), candidates));
+                continue;
+            }
             chunks.frame(|writer| {
                 writer.raw("{\"candidates\": [{\"content\": {\"parts\": [{\"text\": ");
                 writer.string(piece);

@@ -50,5 +50,7 @@ fn embed(request: &Value) -> Result<Value, Problem> {
             .filter(|wanted| (1..=EMBEDDING_DIMENSIONS).contains(wanted))
             .ok_or_else(|| invalid("* EmbedContentRequest.output_dimensionality: out of range.\n"))?,
     };
-    Ok(json!({"values": embedding::floats(&embedding::vector(&text, dimensions))}))
+    // A shorter vector is the beginning of the whole one: its length is no longer one.
+    let whole = embedding::vector(&text, EMBEDDING_DIMENSIONS);
+    Ok(json!({"values": embedding::floats(&whole[..dimensions])}))
 }

@@ -115,6 +115,11 @@ impl<'a> Model<'a> {
         self.version < (2, 5)
     }
 
+    /// Whole answers alone.
+    pub fn gives_logprobs(&self) -> bool {
+        self.version >= (3, 0) && !self.name.contains("pro")
+    }
+
     pub fn can_stop_thinking(&self) -> bool {
         let never = self.version >= (4, 0) || self.name.contains("pro");
         !never

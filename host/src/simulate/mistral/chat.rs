@@ -141,15 +141,19 @@ impl Completion<'_> {
         }
     }
 
+    /// Null where a fault says that nothing is told.
     fn usage(&self) -> Value {
+        if self.call.shaping.no_usage {
+            return Value::Null;
+        }
         let usage = self.reply.usage;
         let output = usage.output * self.alternatives() as u64;
         json!({
             "prompt_tokens": usage.input,
             "total_tokens": usage.input + output,
             "completion_tokens": output,
-            "num_cached_tokens": 0,
-            "prompt_tokens_details": {"cached_tokens": 0},
+            "num_cached_tokens": usage.cached,
+            "prompt_tokens_details": {"cached_tokens": usage.cached},
         })
     }
 
@@ -229,7 +233,7 @@ impl Completion<'_> {
             Content::Calls(calls) => json!({"tool_calls": self.tool_calls(calls)}),
         };
         let is_last_choice = index + 1 == self.alternatives();
-        let usage = is_last_choice.then(|| self.usage());
+        let usage = is_last_choice.then(|| self.usage()).filter(Value::is_object);
         chunks.finish(index, &Ending { delta: last, reason: self.finish(), usage });
     }
 }

@@ -1,12 +1,12 @@
 //! `/chat/completions`: reads a request into a prompt, and writes a reply as one body or as chunks.
 
 use super::{chat_check, chat_failure, obfuscation, tools};
-use crate::simulate::clock;
 use crate::simulate::frames::{FrameWriter, Frames};
 use crate::simulate::prompt::{Format, Media, Prompt, Thinking, ToolChoice, is_set, list_at, stops_at, str_at};
 use crate::simulate::reply::{Content, Finish, Reply, ToolCall, compose};
 use crate::simulate::text::pieces;
 use crate::simulate::wire::{Answer, Call, Problem, Streamed};
+use crate::simulate::{clock, logprob};
 use serde_json::{Value, json};
 
 pub(super) fn answer(call: &Call, body: &Value) -> Result<Answer, Problem> {
@@ -31,6 +31,7 @@ fn read(body: &Value) -> Prompt {
         choice: read_choice(body),
         max_calls: (body.get("parallel_tool_calls") == Some(&Value::Bool(false))).then_some(1),
         format: read_format(body),
+        logprobs: (body.get("logprobs") == Some(&Value::Bool(true))).then(|| count("top_logprobs").unwrap_or(0) as usize),
         thinking: if effort.is_empty() || effort == "none" { Thinking::Off } else { Thinking::On },
         alternatives: count("n").unwrap_or(1) as usize,
         ..Prompt::default()
@@ -134,14 +135,18 @@ impl Completion<'_> {
         }
     }
 
+    /// Null where a fault says that nothing is told.
     fn usage(&self) -> Value {
+        if self.call.shaping.no_usage {
+            return Value::Null;
+        }
         let usage = self.reply.usage;
         let output = usage.output * self.alternatives() as u64;
         json!({
             "prompt_tokens": usage.input,
             "completion_tokens": output,
             "total_tokens": usage.input + output,
-            "prompt_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0, "audio_tokens": 0},
+            "prompt_tokens_details": {"cached_tokens": usage.cached, "cache_write_tokens": 0, "audio_tokens": 0},
             "completion_tokens_details": {
                 "reasoning_tokens": usage.thinking * self.alternatives() as u64,
                 "audio_tokens": 0,
@@ -167,7 +172,11 @@ impl Completion<'_> {
                 message["tool_calls"] = calls.iter().enumerate().map(|(index, call)| self.tool_call(index, call)).collect();
             }
         }
-        let choice = |index| json!({"index": index, "message": message, "logprobs": null, "finish_reason": self.finish()});
+        let logprobs = match &self.reply.content {
+            Content::Text(text) => self.logprobs(text),
+            Content::Calls(_) => Value::Null,
+        };
+        let choice = |index| json!({"index": index, "message": message, "logprobs": logprobs, "finish_reason": self.finish()});
         json!({
             "id": self.id(),
             "object": "chat.completion",
@@ -178,6 +187,13 @@ impl Completion<'_> {
             "service_tier": tools::tier_used(self.body),
             "system_fingerprint": null,
         })
+    }
+
+    fn logprobs(&self, text: &str) -> Value {
+        match self.prompt.logprobs {
+            Some(alternatives) => json!({"content": logprob::openai(text, alternatives), "refusal": null}),
+            None => Value::Null,
+        }
     }
 
     fn stream(&self) -> Frames {
@@ -196,7 +212,7 @@ impl Completion<'_> {
         for index in 0..self.alternatives() {
             self.stream_choice(index, &mut chunks);
         }
-        if usage_asked {
+        if usage_asked && !self.call.shaping.no_usage {
             chunks.usage(&self.usage());
         }
         chunks.frames.mark_terminal();
@@ -209,7 +225,7 @@ impl Completion<'_> {
             Content::Text(text) => {
                 chunks.delta(index, "{\"role\":\"assistant\",\"content\":\"\",\"refusal\":null}");
                 for piece in pieces(text, 1, self.call.shaping.chunks) {
-                    chunks.content(index, piece);
+                    chunks.content(index, piece, &self.logprobs(piece));
                 }
             }
             Content::Calls(calls) => {
@@ -234,6 +250,17 @@ impl Completion<'_> {
     }
 }
 
+/// What stands around a delta.
+struct Around<'a> {
+    logprobs: &'a Value,
+    /// As JSON.
+    finish: &'a str,
+    /// The text whose length the obfuscation hides.
+    hidden: &'a str,
+}
+
+const NOTHING: Around<'_> = Around { logprobs: &Value::Null, finish: "null", hidden: "" };
+
 /// Writes chunks that differ in their delta alone.
 struct Chunks {
     frames: Frames,
@@ -244,11 +271,11 @@ struct Chunks {
 
 impl Chunks {
     fn delta(&mut self, index: usize, delta: &str) {
-        self.chunk(index, "null", delta, |writer| writer.raw(delta));
+        self.chunk(index, Around { hidden: delta, ..NOTHING }, |writer| writer.raw(delta));
     }
 
-    fn content(&mut self, index: usize, piece: &str) {
-        self.chunk(index, "null", piece, |writer| {
+    fn content(&mut self, index: usize, piece: &str, logprobs: &Value) {
+        self.chunk(index, Around { hidden: piece, logprobs, ..NOTHING }, |writer| {
             writer.raw("{\"content\":");
             writer.string(piece);
             writer.raw("}");
@@ -256,7 +283,7 @@ impl Chunks {
     }
 
     fn arguments(&mut self, index: usize, call_index: usize, piece: &str) {
-        self.chunk(index, "null", piece, |writer| {
+        self.chunk(index, Around { hidden: piece, ..NOTHING }, |writer| {
             writer.raw("{\"tool_calls\":[{\"index\":");
             writer.number(call_index as u64);
             writer.raw(",\"function\":{\"arguments\":");
@@ -267,7 +294,7 @@ impl Chunks {
 
     fn finish(&mut self, index: usize, reason: &str) {
         self.frames.mark_finish();
-        self.chunk(index, &format!("\"{reason}\""), "", |writer| writer.raw("{}"));
+        self.chunk(index, Around { finish: &format!("\"{reason}\""), ..NOTHING }, |writer| writer.raw("{}"));
     }
 
     fn usage(&mut self, usage: &Value) {
@@ -280,8 +307,7 @@ impl Chunks {
         });
     }
 
-    /// `hidden` is the text whose length the obfuscation hides.
-    fn chunk(&mut self, index: usize, finish: &str, hidden: &str, delta: impl FnOnce(&mut FrameWriter<'_>)) {
+    fn chunk(&mut self, index: usize, around: Around<'_>, delta: impl FnOnce(&mut FrameWriter<'_>)) {
         let Self { frames, head, tail, obfuscates } = self;
         frames.push(|writer| {
             writer.raw(head);
@@ -289,13 +315,15 @@ impl Chunks {
             writer.number(index as u64);
             writer.raw(",\"delta\":");
             delta(writer);
-            writer.raw(",\"logprobs\":null,\"finish_reason\":");
-            writer.raw(finish);
+            writer.raw(",\"logprobs\":");
+            writer.json(around.logprobs);
+            writer.raw(",\"finish_reason\":");
+            writer.raw(around.finish);
             writer.raw("}");
             writer.raw(tail);
             if *obfuscates {
                 writer.raw(",\"obfuscation\":\"");
-                writer.raw(obfuscation(hidden));
+                writer.raw(obfuscation(around.hidden));
                 writer.raw("\"");
             }
             writer.raw("}\n\n");

@@ -2,10 +2,10 @@
 
 use super::responses_check::{self, REASONING};
 use super::{responses_stream, tools};
-use crate::simulate::clock;
 use crate::simulate::prompt::{Format, Media, Prompt, Thinking, ToolChoice, is_set, list_at, str_at};
 use crate::simulate::reply::{Content, Finish, Reply, ToolCall, compose};
 use crate::simulate::wire::{Answer, Call, Problem, Streamed};
+use crate::simulate::{clock, logprob};
 use serde_json::{Value, json};
 
 pub(super) fn answer(call: &Call, body: &Value) -> Result<Answer, Problem> {
@@ -38,6 +38,8 @@ fn read(body: &Value) -> Prompt {
         choice: read_choice(body),
         max_calls: (body.get("parallel_tool_calls") == Some(&Value::Bool(false))).then_some(1),
         format: read_format(body),
+        logprobs: includes(body, "message.output_text.logprobs")
+            .then(|| body.get("top_logprobs").and_then(Value::as_u64).unwrap_or(0) as usize),
         thinking: if asks_to_think { Thinking::On } else { Thinking::Off },
         ..Prompt::default()
     };
@@ -53,6 +55,10 @@ fn read(body: &Value) -> Prompt {
         _ => list_at(body, "input").iter().for_each(|item| read_item(&mut prompt, item)),
     }
     prompt
+}
+
+fn includes(body: &Value, wanted: &str) -> bool {
+    list_at(body, "include").iter().any(|included| included == wanted)
 }
 
 fn read_item(prompt: &mut Prompt, item: &Value) {
@@ -158,7 +164,7 @@ impl Response<'_> {
             false => json!([]),
         };
         let mut item = json!({"id": self.item_id("rs", 0), "type": "reasoning", "summary": summary});
-        if list_at(self.body, "include").iter().any(|wanted| wanted == "reasoning.encrypted_content") {
+        if includes(self.body, "reasoning.encrypted_content") {
             item["encrypted_content"] = json!(REASONING.encrypt(self.call.ids.nonce("reasoning")));
         }
         item
@@ -170,8 +176,12 @@ impl Response<'_> {
 
     fn message_item(&self, text: &str) -> Value {
         let status = if self.outcome() == Status::Completed { "completed" } else { "incomplete" };
-        let part = json!({"type": "output_text", "annotations": [], "logprobs": [], "text": text});
+        let part = json!({"type": "output_text", "annotations": [], "logprobs": self.logprobs(text), "text": text});
         json!({"id": self.item_id("msg", 0), "type": "message", "status": status, "content": [part], "role": "assistant"})
+    }
+
+    pub fn logprobs(&self, text: &str) -> Value {
+        self.prompt.logprobs.map_or_else(|| json!([]), |alternatives| logprob::openai(text, alternatives))
     }
 
     fn call_item(&self, index: usize, call: &ToolCall) -> Value {
@@ -239,11 +249,15 @@ impl Response<'_> {
         })
     }
 
+    /// Null where a fault says that nothing is told.
     fn usage(&self) -> Value {
+        if self.call.shaping.no_usage {
+            return Value::Null;
+        }
         let usage = self.reply.usage;
         json!({
             "input_tokens": usage.input,
-            "input_tokens_details": {"cache_write_tokens": 0, "cached_tokens": 0},
+            "input_tokens_details": {"cache_write_tokens": 0, "cached_tokens": usage.cached},
             "output_tokens": usage.output,
             "output_tokens_details": {"reasoning_tokens": usage.thinking},
             "total_tokens": usage.total(),

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 pub(super) fn frames(response: &Response<'_>) -> Frames {
     let obfuscates = response.body.pointer("/stream_options/include_obfuscation") != Some(&Value::Bool(false));
-    let mut events = Events { frames: Frames::default(), obfuscates, chunks: response.call.shaping.chunks };
+    let mut events = Events { frames: Frames::default(), obfuscates, response };
     let started = response.object(Status::InProgress, Vec::new());
     events.event("response.created", json!({"response": started}));
     events.event("response.in_progress", json!({"response": started}));
@@ -63,13 +63,15 @@ impl Item<'_> {
     }
 }
 
-struct Events {
+const TEXT_DELTA: &str = "response.output_text.delta";
+
+struct Events<'a> {
     frames: Frames,
     obfuscates: bool,
-    chunks: Option<usize>,
+    response: &'a Response<'a>,
 }
 
-impl Events {
+impl Events<'_> {
     fn event(&mut self, kind: &str, fields: Value) {
         let number = self.frames.len();
         let mut event = json!({"type": kind});
@@ -121,20 +123,21 @@ impl Events {
         self.added(item, item.begun("content", json!([])));
         let text = item.item.pointer("/content/0/text").and_then(Value::as_str).unwrap_or_default();
         let place = |fields: Value| with(json!({"content_index": 0, "item_id": item.id(), "output_index": item.index}), fields);
-        let part = |text: &str| json!({"type": "output_text", "annotations": [], "logprobs": [], "text": text});
-        self.event("response.content_part.added", place(json!({"part": part("")})));
-        let deltas = Deltas { kind: "response.output_text.delta", before: "\"content_index\":0,", place: ",\"logprobs\":[]", item };
-        self.deltas(&deltas, text);
-        self.event("response.output_text.done", place(json!({"logprobs": [], "text": text})));
-        self.event("response.content_part.done", place(json!({"part": part(text)})));
+        let nothing = json!({"type": "output_text", "annotations": [], "logprobs": [], "text": ""});
+        self.event("response.content_part.added", place(json!({"part": nothing})));
+        self.deltas(&Deltas { kind: TEXT_DELTA, before: "\"content_index\":0,", place: "", item }, text);
+        self.event("response.output_text.done", place(json!({"logprobs": self.response.logprobs(text), "text": text})));
+        self.event("response.content_part.done", place(json!({"part": item.item["content"][0]})));
     }
 
     fn deltas(&mut self, deltas: &Deltas<'_>, text: &str) {
         // Only the answer itself is cut into a wanted number of chunks.
-        let chunks = self.chunks.filter(|_| deltas.kind == "response.output_text.delta");
+        let is_text = deltas.kind == TEXT_DELTA;
+        let chunks = self.response.call.shaping.chunks.filter(|_| is_text);
         for piece in pieces(text, 1, chunks) {
             let number = self.frames.len() as u64;
             let obfuscates = self.obfuscates;
+            let logprobs = is_text.then(|| self.response.logprobs(piece));
             self.frames.push(|writer| {
                 for raw in ["event: ", deltas.kind, "\ndata: {\"type\":\"", deltas.kind, "\",", deltas.before, "\"delta\":"] {
                     writer.raw(raw);
@@ -153,6 +156,10 @@ impl Events {
                 writer.raw(",\"sequence_number\":");
                 writer.number(number);
                 writer.raw(deltas.place);
+                if let Some(logprobs) = &logprobs {
+                    writer.raw(",\"logprobs\":");
+                    writer.json(logprobs);
+                }
                 writer.raw("}\n\n");
             });
         }

@@ -85,6 +85,75 @@ async fn newer_models_leave_the_thinking_out_and_bind_it() {
     refused(MESSAGES, next("claude-haiku-5-5"), 400, "Invalid `signature` in `thinking` block").await;
 }
 
+/// A request that goes on after an answer.
+fn following(request: &Value, content: &Value, next: Value) -> Value {
+    let mut following = request.clone();
+    let turns = [json!({"role": "assistant", "content": content}), json!({"role": "user", "content": next})];
+    following["messages"].as_array_mut().unwrap().extend(turns);
+    following
+}
+
+#[tokio::test]
+async fn bound_thinking_holds_after_the_same_words_alone() {
+    for (model, bound) in [("claude-sonnet-5-5", true), ("claude-fable-5-2", true), ("claude-opus-5", false), ("claude-opus-4-6", false)] {
+        let base = with(&ask("Hello"), json!({"model": model, "thinking": {"type": "adaptive", "display": "summarized"}}));
+        let content = post(MESSAGES, base.clone()).await.said("/content");
+        let mut next = following(&base, &content, json!("and?"));
+        // The same words in another form, and marked for the cache.
+        next["messages"][0]["content"] = json!([{"type": "text", "text": "Hello", "cache_control": {"type": "ephemeral"}}]);
+        assert_eq!(post(MESSAGES, next.clone()).await.status, 200, "{model}");
+        next["messages"][0]["content"] = json!("Good evening");
+        assert_eq!(post(MESSAGES, next).await.status.as_u16(), if bound { 400 } else { 200 }, "{model}");
+    }
+}
+
+#[tokio::test]
+async fn hidden_thinking_comes_whole_and_must_come_back_unchanged() {
+    let base = with(&ask("Hello"), json!({"model": "claude-sonnet-5-5--redacted", "thinking": {"type": "adaptive"}}));
+    let content = post(MESSAGES, base.clone()).await.said("/content");
+    assert_eq!((&content[0]["type"], content[0].get("thinking"), &content[1]["type"]), (&json!("redacted_thinking"), None, &json!("text")));
+    let streamed = post(MESSAGES, with(&base, json!({"stream": true}))).await.events();
+    assert!(
+        streamed[1]["content_block"]["data"].as_str().unwrap().len() > 40
+            && !streamed.iter().any(|event| event["delta"]["type"] == "thinking_delta")
+    );
+    let mut next = following(&base, &content, json!("and?"));
+    assert_eq!(post(MESSAGES, next.clone()).await.status, 200);
+    next["messages"][1]["content"][0]["data"] = json!("AAAA");
+    refused(MESSAGES, next, 400, "messages.1.content.0: Invalid `data` in `redacted_thinking` block").await;
+}
+
+#[tokio::test]
+async fn with_a_budget_a_tool_loop_goes_on_from_its_thinking() {
+    let budget =
+        json!({"model": "claude-opus-4-5", "max_tokens": 4000, "thinking": {"type": "enabled", "budget_tokens": 1024}, "tools": tools()});
+    let base = with(&ask("use a tool"), budget);
+    let content = post(MESSAGES, base.clone()).await.said("/content");
+    let result = json!([{"type": "tool_result", "tool_use_id": content[1]["id"], "content": "4 C"}]);
+    assert_eq!(post(MESSAGES, following(&base, &content, result.clone())).await.status, 200);
+    let without = following(&base, &json!([content[1]]), result);
+    refused(MESSAGES, without.clone(), 400, "messages.1.content.0.type: Expected `thinking` or `redacted_thinking`, but found `tool_use`")
+        .await;
+    assert_eq!(post(MESSAGES, with(&without, json!({"thinking": null}))).await.status, 200);
+}
+
+#[tokio::test]
+async fn what_is_marked_is_written_to_the_cache_or_read_from_it() {
+    let count = |usage: &Value, member: &str| usage[member].as_u64().unwrap();
+    let plain = post(MESSAGES, with(&ask("Hello"), json!({"system": "Be brief."}))).await.said("/usage");
+    let marked = json!([{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}]);
+    let base = with(&ask("Hello"), json!({"system": marked}));
+    let first = post(MESSAGES, base.clone()).await.said("/usage");
+    let written = count(&first, "cache_creation_input_tokens");
+    assert_eq!((written, count(&first, "input_tokens") + written), (3, count(&plain, "input_tokens")));
+    let later = with(&base, json!({"model": "claude-opus-4-6--cached=2", "stream": true}));
+    let events = post(MESSAGES, later).await.events();
+    for usage in [&events[0]["message"]["usage"], &events[events.len() - 2]["usage"]] {
+        assert_eq!((count(usage, "cache_read_input_tokens"), count(usage, "cache_creation_input_tokens")), (2, 1));
+        assert_eq!(count(usage, "input_tokens") + 3, count(&plain, "input_tokens"));
+    }
+}
+
 #[tokio::test]
 async fn tools_are_called_streamed_and_whole_alike_and_their_results_are_quoted() {
     let base = with(&ask("use two tools"), json!({"tools": tools()}));

@@ -20,7 +20,7 @@ const PATHS: [(&str, &str); 4] = [
 fn streamed(provider: &str, fault: &str) -> Request<Body> {
     let user = json!([{"role": "user", "content": "Hello"}]);
     let body = match provider {
-        "openai" => json!({"model": "gpt-5.4", "messages": user, "stream": true}),
+        "openai" => json!({"model": "gpt-5.4", "messages": user, "stream": true, "stream_options": {"include_usage": true}}),
         "gemini" => json!({"contents": [{"parts": [{"text": "Hello"}]}]}),
         "mistral" => json!({"model": "mistral-large-4", "messages": user, "stream": true}),
         _ => json!({"model": "claude-opus-4-6", "max_tokens": 1000, "messages": user, "stream": true}),
@@ -190,6 +190,34 @@ async fn a_blocked_answer_has_the_providers_form() {
     );
     assert_eq!(faulty("mistral", "blocked").await.status.as_u16(), 403);
     assert!(faulty("claude", "blocked").await.body.contains("\"stop_reason\":\"refusal\""));
+}
+
+#[tokio::test]
+async fn cached_tokens_are_told_and_never_more_than_there_are() {
+    for (provider, cached, input) in [
+        ("openai", "/usage/prompt_tokens_details/cached_tokens", "/usage/prompt_tokens"),
+        ("gemini", "/usageMetadata/cachedContentTokenCount", "/usageMetadata/promptTokenCount"),
+        ("mistral", "/usage/prompt_tokens_details/cached_tokens", "/usage/prompt_tokens"),
+        ("claude", "/usage/cache_read_input_tokens", "/usage/input_tokens"),
+    ] {
+        let last = |got: &Got, pointer: &str| got.events().iter().rev().find_map(|event| event.pointer(pointer)?.as_u64()).unwrap();
+        let whole = last(&faulty(provider, "").await, input);
+        let some = faulty(provider, "cached=2").await;
+        assert_eq!(last(&some, cached), 2, "{provider}: {}", some.body);
+        // Anthropic alone does not count them as input.
+        assert_eq!(last(&some, input), if provider == "claude" { whole - 2 } else { whole }, "{provider}");
+        assert_eq!(last(&faulty(provider, "cached=9999").await, cached), whole, "{provider}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_can_be_silent_on_its_tokens() {
+    for provider in PATHS.map(|(provider, _)| provider) {
+        let silent = faulty(provider, "no-usage").await;
+        assert!(!silent.body.contains("okens\":") && !silent.body.contains("okenCount\":"), "{provider}: {}", silent.body);
+        assert!(faulty(provider, "").await.body.to_lowercase().contains("usage"), "{provider}");
+    }
+    assert_eq!(send(&simulator(), whole("gpt-5.4--no-usage")).await.said("/usage"), Value::Null);
 }
 
 #[tokio::test]

@@ -166,11 +166,25 @@ async fn tokens_are_counted_as_they_are_billed() {
 }
 
 #[tokio::test]
+async fn log_probabilities_are_told_of_whole_answers() {
+    let asked = with(&ask("Hello"), json!({"generationConfig": {"responseLogprobs": true, "logprobs": 2}}));
+    let candidate = post(WHOLE, asked.clone()).await.said("/candidates/0");
+    let result = &candidate["logprobsResult"];
+    let tokens = result["chosenCandidates"].as_array().unwrap().iter().map(|chosen| chosen["token"].as_str().unwrap());
+    assert_eq!(tokens.collect::<String>(), candidate["content"]["parts"][0]["text"].as_str().unwrap());
+    assert_eq!(result["topCandidates"][0]["candidates"][0], result["chosenCandidates"][0]);
+    refused(SSE, asked.clone(), 400, "LogProbs is not supported in streaming mode").await;
+    refused("/gemini/v1beta/models/gemini-3.1-pro-preview:generateContent", asked, 400, "Logprobs is not enabled for this model").await;
+}
+
+#[tokio::test]
 async fn embeddings_and_models_are_there() {
     let base = "/gemini/v1beta/models/gemini-embedding-001";
     let content = json!({"content": {"parts": [{"text": "x"}]}, "outputDimensionality": 8});
     let one = post(&format!("{base}:embedContent"), content.clone()).await.said("/embedding/values");
     assert_eq!(one.as_array().unwrap().len(), 8);
+    let length: f64 = one.as_array().unwrap().iter().map(|value| value.as_f64().unwrap().powi(2)).sum();
+    assert!(length < 0.5, "a part of a vector of length one is shorter");
     let named = with(&content, json!({"model": "models/gemini-embedding-001"}));
     let batch = post(&format!("{base}:batchEmbedContents"), json!({"requests": [named, named]})).await;
     assert_eq!(batch.said("/embeddings/1/values"), one);

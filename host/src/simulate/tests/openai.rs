@@ -270,6 +270,29 @@ async fn a_response_stops_at_its_limit_with_the_reason() {
     assert_eq!(body["usage"]["output_tokens"], 16);
 }
 
+/// The tokens of a list of log probabilities, joined.
+fn joined(logprobs: &Value) -> String {
+    logprobs.as_array().unwrap().iter().map(|entry| entry["token"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn log_probabilities_are_told_of_each_token() {
+    let base = json!({"model": "gpt-4.1", "messages": [{"role": "user", "content": "Hello"}], "logprobs": true, "top_logprobs": 2});
+    let choice = post(CHAT, base.clone()).await.said("/choices/0");
+    assert_eq!(joined(&choice["logprobs"]["content"]), choice["message"]["content"].as_str().unwrap());
+    assert_eq!(choice["logprobs"]["content"][0]["top_logprobs"].as_array().unwrap().len(), 2);
+    let streamed = post(CHAT, with(&base, json!({"stream": true}))).await.events();
+    let pieces = streamed.iter().filter_map(|event| event.pointer("/choices/0/logprobs/content"));
+    assert_eq!(pieces.map(joined).collect::<String>(), choice["message"]["content"].as_str().unwrap());
+
+    let base = json!({"model": "gpt-4.1", "input": "Hello", "include": ["message.output_text.logprobs"], "top_logprobs": 1});
+    let part = post(RESPONSES, base.clone()).await.said("/output/0/content/0");
+    assert_eq!(joined(&part["logprobs"]), part["text"].as_str().unwrap());
+    let streamed = post(RESPONSES, with(&base, json!({"stream": true}))).await.events();
+    let deltas = streamed.iter().filter(|event| event["type"] == "response.output_text.delta");
+    assert_eq!(deltas.map(|event| joined(&event["logprobs"])).collect::<String>(), part["text"].as_str().unwrap());
+}
+
 #[tokio::test]
 async fn responses_refuses_what_openai_refuses() {
     for (more, status, words) in [

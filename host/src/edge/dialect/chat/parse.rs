@@ -1,14 +1,12 @@
 //! A Chat Completions request as the canonical one. What has no canonical name goes along as `extras` of this dialect.
 
-use super::{ChatForm, DIALECT};
-use crate::contract::{
-    ChatRequest, CustomTool, Effort, FunctionTool, Grammar, JsonSchema, Media, MediaSource, Message, Native, Part, PartBody, Reasoning,
-    ResponseFormat, Role, Tool, ToolCall, ToolChoice, ToolMode, ToolResult, ToolResultPart,
-};
-use crate::domain::{Blobs, Target, chat_request, part};
+use crate::contract::{CacheBreakpoint, ChatRequest, Effort, Native, Reasoning};
+use crate::domain::{Blobs, Target, chat_request};
 use crate::edge::BadRequest;
-use crate::edge::dialect::calls::Calls;
-use crate::edge::dialect::{Form, Parsed, media};
+use crate::edge::dialect::chat::messages::messages;
+use crate::edge::dialect::chat::tools::{response_format, tools};
+use crate::edge::dialect::chat::{ChatForm, DIALECT};
+use crate::edge::dialect::{Form, Parsed};
 use crate::edge::json::Fields;
 use serde_json::{Map, Value};
 
@@ -23,19 +21,20 @@ pub fn parse(body: &[u8]) -> Result<Parsed, BadRequest> {
     let include_usage = stream(&mut fields, &mut request)?;
     limits(&mut fields, &mut request)?;
     sampling(&mut fields, &mut request)?;
-    tools(&mut fields, &mut request)?;
+    let tools = tools(&mut fields, &mut request)?;
     request.response_format = response_format(&mut fields)?;
-    request.reasoning = fields.word("reasoning_effort", &EFFORTS)?.map(|effort| Reasoning {
-        enabled: None,
-        effort: Some(effort),
-        budget: None,
-        visible: None,
-    });
+    request.reasoning = reasoning(&mut fields)?;
     let old_user = fields.string("user")?;
     request.user = fields.string("safety_identifier")?.or(old_user);
     request.metadata = metadata(&mut fields)?;
-    request.extras = native(fields.rest());
-    Ok(Parsed { target, request, blobs, form: Form::Chat(ChatForm { include_usage }) })
+    let mut rest = fields.rest();
+    rest.extend(tools.foreign_choice.map(|choice| ("tool_choice".to_owned(), choice)));
+    // What the gateway does anyway.
+    if rest.get("store") == Some(&Value::Bool(false)) {
+        rest.shift_remove("store");
+    }
+    request.extras = native(rest);
+    Ok(Parsed { target, request, blobs, form: Form::Chat(ChatForm { include_usage, calls: tools.form }) })
 }
 
 const EFFORTS: [(&str, Effort); 7] = [
@@ -48,11 +47,57 @@ const EFFORTS: [(&str, Effort); 7] = [
     ("max", Effort::Maximum),
 ];
 
-fn native(fields: Map<String, Value>) -> Vec<Native> {
+/// Fields of this dialect that have no canonical name.
+pub fn native(fields: Map<String, Value>) -> Vec<Native> {
     if fields.is_empty() {
         return Vec::new();
     }
     vec![Native { dialect: DIALECT.to_owned(), value: Value::Object(fields).to_string() }]
+}
+
+/// OpenAI's own word for it, and two forms that other gateways take: `reasoning` as an object, and Anthropic's `thinking`.
+fn reasoning(fields: &mut Fields) -> Result<Option<Reasoning>, BadRequest> {
+    let nothing = Reasoning { enabled: None, effort: None, budget: None, visible: None };
+    let mut told = Reasoning { effort: fields.word("reasoning_effort", &EFFORTS)?, ..nothing };
+    if let Some(mut reasoning) = fields.object("reasoning")? {
+        told.enabled = reasoning.bool("enabled")?;
+        told.effort = told.effort.or(reasoning.word("effort", &EFFORTS)?);
+        told.budget = reasoning.integer("max_tokens", 0, u32::MAX)?;
+        told.visible = reasoning.bool("exclude")?.map(|exclude| !exclude);
+    }
+    if let Some(mut thinking) = fields.object("thinking")? {
+        told.enabled = thinking.word("type", &[("enabled", true), ("adaptive", true), ("disabled", false)])?.or(told.enabled);
+        told.budget = thinking.integer("budget_tokens", 0, u32::MAX)?.or(told.budget);
+    }
+    Ok(Some(told).filter(|told| *told != nothing))
+}
+
+/// Where the caller wants the prompt cached: OpenAI's `prompt_cache_breakpoint`, or Anthropic's `cache_control`, as clients of Claude write it here.
+pub fn breakpoint(fields: &mut Fields) -> Result<Option<CacheBreakpoint>, BadRequest> {
+    let mut told = None;
+    for name in ["prompt_cache_breakpoint", "cache_control"] {
+        if let Some(mut breakpoint) = fields.object(name)? {
+            let lifetime = match breakpoint.string("ttl")? {
+                Some(ttl) => Some(seconds(&ttl).ok_or_else(|| breakpoint.wrong("ttl", "must be minutes or hours: 5m, 1h"))?),
+                None => None,
+            };
+            told = Some(CacheBreakpoint { lifetime });
+        }
+    }
+    Ok(told)
+}
+
+fn seconds(duration: &str) -> Option<u32> {
+    let (count, unit) = match (duration.strip_suffix('m'), duration.strip_suffix('h')) {
+        (Some(minutes), _) => (minutes, 60),
+        (None, Some(hours)) => (hours, 3600),
+        (None, None) => return None,
+    };
+    count.parse::<u32>().ok()?.checked_mul(unit)
+}
+
+pub fn required_object(fields: &mut Fields, name: &str) -> Result<Fields, BadRequest> {
+    fields.object(name)?.ok_or_else(|| fields.wrong(name, "is required and must be an object"))
 }
 
 fn stream(fields: &mut Fields, request: &mut ChatRequest) -> Result<bool, BadRequest> {
@@ -116,270 +161,13 @@ fn metadata(fields: &mut Fields) -> Result<Vec<(String, String)>, BadRequest> {
     pairs.collect()
 }
 
-// ---- messages ----
-
-fn messages(fields: &mut Fields, blobs: &mut Blobs) -> Result<Vec<Message>, BadRequest> {
-    let values = fields.list("messages")?.ok_or_else(|| fields.wrong("messages", "is required and must be a list"))?;
-    if values.is_empty() {
-        return Err(fields.wrong("messages", "must hold at least one message"));
-    }
-    let mut messages = Vec::with_capacity(values.len());
-    let mut calls = Calls::default();
-    for (at, value) in values.into_iter().enumerate() {
-        let fields = Fields::of_value(format!("messages[{at}]"), value)?;
-        messages.push(message(fields, blobs, &mut calls)?);
-    }
-    Ok(messages)
-}
-
-const ROLES: [(&str, Role); 6] = [
-    ("system", Role::System),
-    ("developer", Role::Developer),
-    ("user", Role::User),
-    ("assistant", Role::Assistant),
-    ("tool", Role::Tool),
-    ("function", Role::Tool),
-];
-
-fn message(mut fields: Fields, blobs: &mut Blobs, calls: &mut Calls) -> Result<Message, BadRequest> {
-    let role = fields.word("role", &ROLES)?.ok_or_else(|| fields.wrong("role", "is required"))?;
-    let name = fields.string("name")?;
-    let content = content(&mut fields, blobs)?;
-    let (name, parts) = match role {
-        Role::Assistant => (name, assistant_parts(&mut fields, content, calls)?),
-        Role::Tool => (None, vec![tool_result(&mut fields, name, content, calls)?]),
-        Role::System | Role::Developer | Role::User if content.is_empty() => return Err(fields.wrong("content", "must not be empty")),
-        Role::System | Role::Developer | Role::User => (name, content),
-    };
-    Ok(Message { role, name, parts, extras: native(fields.rest()) })
-}
-
-fn content(fields: &mut Fields, blobs: &mut Blobs) -> Result<Vec<Part>, BadRequest> {
-    match fields.value("content") {
-        None => Ok(Vec::new()),
-        Some(Value::String(text)) if text.is_empty() => Ok(Vec::new()),
-        Some(Value::String(text)) => Ok(vec![part(PartBody::Text(text))]),
-        Some(Value::Array(values)) => {
-            let path = fields.path("content");
-            let parts =
-                values.into_iter().enumerate().map(|(at, value)| content_part(Fields::of_value(format!("{path}[{at}]"), value)?, blobs));
-            parts.collect()
-        }
-        Some(_) => Err(fields.wrong("content", "must be a string or a list of parts")),
-    }
-}
-
-fn content_part(mut fields: Fields, blobs: &mut Blobs) -> Result<Part, BadRequest> {
-    let kind = fields.required_string("type")?;
-    let body = match kind.as_str() {
-        "text" => PartBody::Text(fields.required_string("text")?),
-        "refusal" => PartBody::Refusal(fields.required_string("refusal")?),
-        "image_url" => PartBody::Image(image(&mut fields, blobs)?),
-        "input_audio" => PartBody::Audio(audio(&mut fields, blobs)?),
-        "file" => PartBody::Document(file(&mut fields, blobs)?),
-        other => return Err(fields.wrong("type", format!("is `{other}`; known are text, refusal, image_url, input_audio and file"))),
-    };
-    Ok(Part { extras: native(fields.rest()), ..part(body) })
-}
-
-fn required_object(fields: &mut Fields, name: &str) -> Result<Fields, BadRequest> {
-    fields.object(name)?.ok_or_else(|| fields.wrong(name, "is required and must be an object"))
-}
-
-fn image(fields: &mut Fields, blobs: &mut Blobs) -> Result<Media, BadRequest> {
-    let mut image = match fields.value("image_url") {
-        // Some clients send the bare URL.
-        Some(Value::String(url)) => Fields::of_value(fields.path("image_url"), serde_json::json!({ "url": url }))?,
-        Some(value) => Fields::of_value(fields.path("image_url"), value)?,
-        None => return Err(fields.wrong("image_url", "is required")),
-    };
-    let url = image.required_string("url")?;
-    let detail = image.string("detail")?;
-    let image = media::by_url(url, blobs).map_err(|wrong| image.wrong("url", wrong))?;
-    Ok(Media { detail, ..image })
-}
-
-fn audio(fields: &mut Fields, blobs: &mut Blobs) -> Result<Media, BadRequest> {
-    let mut audio = required_object(fields, "input_audio")?;
-    let data = audio.required_string("data")?;
-    let format = audio.required_string("format")?;
-    let source = media::by_base64(&data, blobs).map_err(|wrong| audio.wrong("data", wrong))?;
-    Ok(media::media(source, Some(format!("audio/{format}"))))
-}
-
-fn file(fields: &mut Fields, blobs: &mut Blobs) -> Result<Media, BadRequest> {
-    let mut file = required_object(fields, "file")?;
-    let name = file.string("filename")?;
-    if let Some(id) = file.string("file_id")? {
-        let source = MediaSource::File(Native { dialect: DIALECT.to_owned(), value: Value::from(id).to_string() });
-        return Ok(Media { name, ..media::media(source, None) });
-    }
-    let data = file.required_string("file_data")?;
-    let document = media::by_data_url(&data, blobs).map_err(|wrong| file.wrong("file_data", wrong))?;
-    Ok(Media { name, ..document })
-}
-
-fn assistant_parts(fields: &mut Fields, mut parts: Vec<Part>, calls: &mut Calls) -> Result<Vec<Part>, BadRequest> {
-    // Another provider's thinking has no replay here, and without one it is left out by the adapters.
-    if let Some(thought) = fields.string("reasoning_content")?.filter(|thought| !thought.is_empty()) {
-        parts.insert(0, part(PartBody::Thinking(thought)));
-    }
-    if let Some(refusal) = fields.string("refusal")? {
-        parts.push(part(PartBody::Refusal(refusal)));
-    }
-    let path = fields.path("tool_calls");
-    for (at, value) in fields.list("tool_calls")?.unwrap_or_default().into_iter().enumerate() {
-        parts.push(tool_call(Fields::of_value(format!("{path}[{at}]"), value)?, calls)?);
-    }
-    if let Some(mut call) = fields.object("function_call")? {
-        let name = call.required_string("name")?;
-        let arguments = call.string("arguments")?.unwrap_or_default();
-        let id = format!("call_{}", calls.len());
-        calls.add(&id, &name);
-        parts.push(part(PartBody::ToolCall(ToolCall { id, name, arguments, free_form: false })));
-    }
-    Ok(parts)
-}
-
-fn tool_call(mut fields: Fields, calls: &mut Calls) -> Result<Part, BadRequest> {
-    let id = fields.required_string("id")?;
-    let free_form = fields.string("type")?.as_deref() == Some("custom");
-    let mut called = required_object(&mut fields, if free_form { "custom" } else { "function" })?;
-    let name = called.required_string("name")?;
-    let arguments = called.string(if free_form { "input" } else { "arguments" })?.unwrap_or_default();
-    calls.add(&id, &name);
-    Ok(Part { extras: native(fields.rest()), ..part(PartBody::ToolCall(ToolCall { id, name, arguments, free_form })) })
-}
-
-fn tool_result(fields: &mut Fields, name: Option<String>, content: Vec<Part>, calls: &Calls) -> Result<Part, BadRequest> {
-    let call_id = match (fields.string("tool_call_id")?, &name) {
-        (Some(id), _) => id,
-        (None, Some(name)) => {
-            calls.last_of(name).map(str::to_owned).ok_or_else(|| fields.wrong("name", format!("answers no call of `{name}` above")))?
-        }
-        (None, None) => return Err(fields.wrong("tool_call_id", "is required")),
-    };
-    let name = name.or_else(|| calls.name_of(&call_id).map(str::to_owned)).unwrap_or_default();
-    let content = content.into_iter().map(|part| match part.body {
-        PartBody::Text(text) | PartBody::Refusal(text) => Ok(ToolResultPart::Text(text)),
-        PartBody::Image(media) => Ok(ToolResultPart::Image(media)),
-        PartBody::Audio(media) => Ok(ToolResultPart::Audio(media)),
-        PartBody::Document(media) => Ok(ToolResultPart::Document(media)),
-        _ => Err(fields.wrong("content", "has a part that no tool result can have")),
-    });
-    let content = content.collect::<Result<Vec<_>, _>>()?;
-    Ok(part(PartBody::ToolResult(ToolResult { call_id, name, content, is_error: false })))
-}
-
-// ---- tools and formats ----
-
-fn tools(fields: &mut Fields, request: &mut ChatRequest) -> Result<(), BadRequest> {
-    let path = fields.path("tools");
-    for (at, value) in fields.list("tools")?.unwrap_or_default().into_iter().enumerate() {
-        request.tools.push(tool(format!("{path}[{at}]"), value)?);
-    }
-    let path = fields.path("functions");
-    for (at, value) in fields.list("functions")?.unwrap_or_default().into_iter().enumerate() {
-        request.tools.push(Tool::Function(function(Fields::of_value(format!("{path}[{at}]"), value)?, Vec::new())?));
-    }
-    request.parallel_tool_calls = fields.bool("parallel_tool_calls")?;
-    request.tool_choice = match fields.value("tool_choice") {
-        Some(choice) => Some(tool_choice(choice).ok_or_else(|| {
-            fields.wrong("tool_choice", "must be none, auto, required, or an object that names a function, a custom tool or allowed_tools")
-        })?),
-        None => match fields.value("function_call") {
-            Some(choice) => Some(tool_choice(choice).ok_or_else(|| fields.wrong("function_call", "must be none, auto, or {\"name\": …}"))?),
-            None => None,
-        },
-    };
-    Ok(())
-}
-
-fn tool(path: String, value: Value) -> Result<Tool, BadRequest> {
-    let mut fields = Fields::of_value(path, value)?;
-    match fields.required_string("type")?.as_str() {
-        "function" => {
-            let inner = required_object(&mut fields, "function")?;
-            Ok(Tool::Function(function(inner, native(fields.rest()))?))
-        }
-        "custom" => Ok(Tool::Custom(custom(required_object(&mut fields, "custom")?)?)),
-        other => {
-            let mut whole = fields.rest();
-            whole.insert("type".to_owned(), Value::from(other));
-            Ok(Tool::Other(Native { dialect: DIALECT.to_owned(), value: Value::Object(whole).to_string() }))
-        }
-    }
-}
-
-fn function(mut fields: Fields, extras: Vec<Native>) -> Result<FunctionTool, BadRequest> {
-    Ok(FunctionTool {
-        name: fields.required_string("name")?,
-        description: fields.string("description")?,
-        parameters: fields.object("parameters")?.map(|schema| Value::Object(schema.rest()).to_string()),
-        strict: fields.bool("strict")?,
-        cache: None,
-        extras,
-    })
-}
-
-fn custom(mut fields: Fields) -> Result<CustomTool, BadRequest> {
-    let (name, description) = (fields.required_string("name")?, fields.string("description")?);
-    let mut grammar = None;
-    if let Some(mut format) = fields.object("format")?
-        && format.string("type")?.as_deref() == Some("grammar")
-    {
-        let mut told = required_object(&mut format, "grammar")?;
-        grammar = Some(Grammar { syntax: told.required_string("syntax")?, definition: told.required_string("definition")? });
-    }
-    Ok(CustomTool { name, description, grammar, extras: native(fields.rest()) })
-}
-
-fn tool_choice(value: Value) -> Option<ToolChoice> {
-    let choice = |mode, only| Some(ToolChoice { mode, only });
-    let name_of = |object: &Value| object["name"].as_str().map(str::to_owned);
-    match value.as_str() {
-        Some("none") => return choice(ToolMode::None, Vec::new()),
-        Some("auto") => return choice(ToolMode::Auto, Vec::new()),
-        Some("required") => return choice(ToolMode::Required, Vec::new()),
-        Some(_) => return None,
-        None => {}
-    }
-    match value["type"].as_str() {
-        Some("function") => choice(ToolMode::Required, vec![name_of(&value["function"])?]),
-        Some("custom") => choice(ToolMode::Required, vec![name_of(&value["custom"])?]),
-        Some("allowed_tools") => {
-            let allowed = &value["allowed_tools"];
-            let mode = if allowed["mode"] == "required" { ToolMode::Required } else { ToolMode::Auto };
-            let names = allowed["tools"].as_array()?.iter().map(|tool| name_of(&tool["function"]).or_else(|| name_of(&tool["custom"])));
-            choice(mode, names.collect::<Option<Vec<_>>>()?)
-        }
-        Some(_) => None,
-        None => choice(ToolMode::Required, vec![name_of(&value)?]),
-    }
-}
-
-fn response_format(fields: &mut Fields) -> Result<Option<ResponseFormat>, BadRequest> {
-    let Some(mut format) = fields.object("response_format")? else { return Ok(None) };
-    match format.required_string("type")?.as_str() {
-        "text" => Ok(Some(ResponseFormat::Text)),
-        "json_object" => Ok(Some(ResponseFormat::JsonObject)),
-        "json_schema" => {
-            let mut schema = required_object(&mut format, "json_schema")?;
-            Ok(Some(ResponseFormat::JsonSchema(JsonSchema {
-                name: schema.required_string("name")?,
-                description: schema.string("description")?,
-                schema: Value::Object(required_object(&mut schema, "schema")?.rest()).to_string(),
-                strict: schema.bool("strict")?,
-            })))
-        }
-        _ => Err(format.wrong("type", "must be text, json_object or json_schema")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::contract::{Part, PartBody, Role, Tool, ToolMode, ToolResultPart};
+    use crate::domain::part;
+    use crate::edge::dialect::chat::CallForm;
     use serde_json::json;
 
     fn parsed(body: Value) -> Parsed {
@@ -406,7 +194,7 @@ mod tests {
                 request.choices,
                 request.logprobs,
                 request.stream,
-                matches!(call.form, Form::Chat(ChatForm { include_usage: true }))
+                matches!(call.form, Form::Chat(ChatForm { include_usage: true, calls: CallForm::ToolCalls }))
             ),
             (Some(7), Some(2), Some(0), true, true)
         );
@@ -442,6 +230,152 @@ mod tests {
         assert_eq!(call.blobs.get(0).unwrap().as_ref(), b"\x89PNG");
     }
 
+    /// What is said of a lone user's request.
+    fn asked(fields: Value) -> ChatRequest {
+        let mut body = json!({"model": "m", "messages": [{"role": "user", "content": "x"}]});
+        body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        parsed(body).request
+    }
+
+    fn parts_of(message: Value) -> Vec<Part> {
+        parsed(json!({"model": "m", "messages": [message]})).request.messages[0].parts.clone()
+    }
+
+    #[test]
+    fn functions_of_the_old_form_are_tools_answered_in_the_old_form() {
+        let call = parsed(json!({"model": "m", "functions": [{"name": "f", "parameters": {"type": "object", "default": null}}],
+        "function_call": {"name": "f"}, "messages": [
+            {"role": "user", "content": "x"},
+            {"role": "assistant", "content": null, "function_call": {"name": "f", "arguments": "{}"}},
+            {"role": "function", "name": "f", "content": "4"}
+        ]}));
+        assert!(matches!(call.form, Form::Chat(ChatForm { calls: CallForm::FunctionCall, .. })));
+        let choice = call.request.tool_choice.unwrap();
+        assert_eq!((choice.mode, choice.only), (ToolMode::Required, vec!["f".to_owned()]));
+        let Tool::Function(tool) = &call.request.tools[0] else { unreachable!() };
+        assert_eq!(tool.parameters.as_deref(), Some(r#"{"type":"object","default":null}"#));
+        let (PartBody::ToolCall(call), PartBody::ToolResult(result)) =
+            (&call.request.messages[1].parts[0].body, &call.request.messages[2].parts[0].body)
+        else {
+            unreachable!()
+        };
+        assert_eq!(call.id, result.call_id);
+    }
+
+    #[test]
+    fn every_form_of_reasoning_is_understood() {
+        for (fields, enabled, effort, budget, visible) in [
+            (json!({"reasoning_effort": "none"}), None, Some(Effort::None), None, None),
+            (json!({"reasoning": {"effort": "low", "exclude": true}}), None, Some(Effort::Low), None, Some(false)),
+            (json!({"reasoning": {"enabled": true, "max_tokens": 900}}), Some(true), None, Some(900), None),
+            (json!({"reasoning_effort": "high", "reasoning": {"effort": "low"}}), None, Some(Effort::High), None, None),
+            (json!({"thinking": {"type": "enabled", "budget_tokens": 2048}}), Some(true), None, Some(2048), None),
+            (json!({"thinking": {"type": "disabled"}}), Some(false), None, None, None),
+        ] {
+            assert_eq!(asked(fields.clone()).reasoning, Some(Reasoning { enabled, effort, budget, visible }), "{fields}");
+        }
+        assert_eq!(asked(json!({"reasoning": {}})).reasoning, None);
+    }
+
+    #[test]
+    fn every_choice_of_tools_is_understood() {
+        for (choice, mode, only) in [
+            (json!("none"), ToolMode::None, vec![]),
+            (json!("required"), ToolMode::Required, vec![]),
+            (json!({"type": "custom", "custom": {"name": "c"}}), ToolMode::Required, vec!["c"]),
+            (
+                json!({"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [{"type": "function", "function": {"name": "a"}}, {"type": "function", "name": "b"}]}}),
+                ToolMode::Auto,
+                vec!["a", "b"],
+            ),
+        ] {
+            let told = asked(json!({"tool_choice": choice})).tool_choice.unwrap();
+            assert_eq!((told.mode, told.only), (mode, only.into_iter().map(str::to_owned).collect()), "{choice}");
+        }
+        let request = asked(json!({"tool_choice": {"type": "web_search"}}));
+        assert_eq!((request.tool_choice, request.extras[0].value.as_str()), (None, r#"{"tool_choice":{"type":"web_search"}}"#));
+    }
+
+    #[test]
+    fn cache_breakpoints_are_understood_wherever_clients_write_them() {
+        let lifetime = |part: &Part| part.cache.map(|cache| cache.lifetime);
+        for (message, expected) in [
+            (
+                json!({"role": "user", "content": [{"type": "text", "text": "a", "cache_control": {"type": "ephemeral", "ttl": "1h"}}]}),
+                Some(3600),
+            ),
+            (
+                json!({"role": "user", "content": [{"type": "text", "text": "a", "prompt_cache_breakpoint": {"mode": "explicit", "ttl": "30m"}}]}),
+                Some(1800),
+            ),
+            (json!({"role": "system", "content": "a", "cache_control": {"type": "ephemeral"}}), None),
+            (
+                json!({"role": "tool", "tool_call_id": "c", "content": [{"type": "text", "text": "a", "cache_control": {"ttl": "5m"}}]}),
+                Some(300),
+            ),
+        ] {
+            assert_eq!(parts_of(message.clone()).iter().map(lifetime).collect::<Vec<_>>(), [Some(expected)], "{message}");
+        }
+        let request =
+            asked(json!({"tools": [{"type": "function", "function": {"name": "f", "x": 1}, "cache_control": {"type": "ephemeral"}}]}));
+        let Tool::Function(tool) = &request.tools[0] else { unreachable!() };
+        assert_eq!((tool.cache, tool.extras[0].value.as_str()), (Some(CacheBreakpoint { lifetime: None }), r#"{"x":1}"#));
+    }
+
+    #[test]
+    fn empty_content_is_taken_as_openai_takes_it() {
+        for message in [
+            json!({"role": "user", "content": ""}),
+            json!({"role": "assistant", "content": null, "tool_calls": []}),
+            json!({"role": "assistant", "content": "", "refusal": null, "audio": null, "function_call": null, "annotations": []}),
+            json!({"role": "assistant"}),
+        ] {
+            let request = parsed(json!({"model": "m", "messages": [message]})).request;
+            assert_eq!((request.messages[0].parts.len(), request.messages[0].extras.len()), (0, 0), "{message}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_sent_back_as_it_came_leaves_nothing_unknown() {
+        let request = parsed(json!({"model": "m", "store": false, "messages": [{"role": "assistant", "content": "a", "refusal": null, "reasoning_content": "hm",
+            "annotations": [{"type": "url_citation"}],
+            "images": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw=="}, "index": 0}],
+            "tool_calls": [{"index": 0, "id": "c", "type": "function", "function": {"name": "f", "arguments": "not json"}}]}]}))
+        .request;
+        let message = &request.messages[0];
+        assert!(message.extras.is_empty() && request.extras.is_empty() && message.parts.iter().all(|part| part.extras.is_empty()));
+        let [thinking, text, image, call] = message.parts.as_slice() else { unreachable!() };
+        assert!(matches!((&thinking.body, &text.body, &image.body), (PartBody::Thinking(_), PartBody::Text(_), PartBody::Image(_))));
+        assert!(matches!(&call.body, PartBody::ToolCall(call) if call.arguments == "not json"));
+        assert_eq!(message.role, Role::Assistant);
+    }
+
+    #[test]
+    fn a_sound_of_the_assistants_comes_back_with_its_replay_or_by_its_id_alone() {
+        let said = json!({"role": "assistant", "content": "a", "audio": {"id": "au", "data": "AAAA", "expires_at": 5, "transcript": "hi"}});
+        let message = parsed(json!({"model": "m", "messages": [said]})).request.messages.swap_remove(0);
+        assert_eq!((message.parts.len(), message.extras[0].value.as_str()), (1, r#"{"audio":{"id":"au"}}"#));
+        let mut carried = said;
+        carried["reasoning_details"] =
+            json!([{"format": "other"}, {"format": "llm-gateway-v1", "data": r#"[{"audio":"hi","replay":"gw1;x"},{"text":1}]"#}]);
+        let message = parsed(json!({"model": "m", "messages": [carried]})).request.messages.swap_remove(0);
+        let PartBody::Audio(sound) = &message.parts[0].body else { unreachable!() };
+        assert_eq!((sound.transcript.as_deref(), message.parts[0].replay.as_ref().unwrap().data.as_str()), (Some("hi"), "gw1;x"));
+        assert_eq!(message.extras[0].value, r#"{"reasoning_details":[{"format":"other"}]}"#);
+    }
+
+    #[test]
+    fn files_and_films_are_taken_by_url() {
+        let parts = parts_of(json!({"role": "user", "content": [
+            {"type": "file", "file": {"file_url": "https://example.com/a.pdf", "filename": "a.pdf"}},
+            {"type": "file", "file": {"file_data": "data:application/pdf;base64,aGk="}},
+            {"type": "video_url", "video_url": {"url": "https://example.com/a.mp4"}}
+        ]}));
+        assert!(matches!(&parts[0].body, PartBody::Document(file) if file.name.as_deref() == Some("a.pdf")));
+        assert!(matches!(&parts[1].body, PartBody::Document(file) if file.media_type.as_deref() == Some("application/pdf")));
+        assert!(matches!(&parts[2].body, PartBody::Video(_)));
+    }
+
     #[test]
     fn the_field_at_fault_is_named() {
         let user = json!([{"role": "user", "content": "x"}]);
@@ -450,7 +384,14 @@ mod tests {
             (json!({"model": "m", "messages": []}), "messages"),
             (json!({"model": "", "messages": user}), "model"),
             (json!({"model": "m", "messages": [{"role": "robot", "content": "x"}]}), "messages[0].role"),
-            (json!({"model": "m", "messages": [{"role": "user", "content": ""}]}), "messages[0].content"),
+            (json!({"model": "m", "messages": [{"role": "user"}]}), "messages[0].content"),
+            (json!({"model": "m", "messages": [{"role": "user", "content": []}]}), "messages[0].content"),
+            (json!({"model": "m", "messages": [{"role": "tool", "content": "x"}]}), "messages[0].tool_call_id"),
+            (json!({"model": "m", "messages": [{"role": "function", "name": "f", "content": "x"}]}), "messages[0].name"),
+            (
+                json!({"model": "m", "messages": [{"role": "user", "content": [{"type": "text", "text": "a", "cache_control": {"ttl": "soon"}}]}]}),
+                "messages[0].content[0].cache_control.ttl",
+            ),
             (json!({"model": "m", "messages": [{"role": "user", "content": [{"type": "video"}]}]}), "messages[0].content[0].type"),
             (
                 json!({"model": "m", "messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:x"}}]}]}),
@@ -459,6 +400,13 @@ mod tests {
             (json!({"model": "m", "messages": user, "temperature": "hot"}), "temperature"),
             (json!({"model": "m", "messages": user, "stream_options": {}}), "stream_options"),
             (json!({"model": "m", "messages": user, "tools": [{"type": "function"}]}), "tools[0].function"),
+            (
+                json!({"model": "m", "messages": user, "tools": [{"type": "function", "function": {"name": "f", "parameters": []}}]}),
+                "tools[0].function.parameters",
+            ),
+            (json!({"model": "m", "messages": user, "tool_choice": {"type": "function"}}), "tool_choice"),
+            (json!({"model": "m", "messages": user, "function_call": "maybe"}), "function_call"),
+            (json!({"model": "m", "messages": user, "reasoning": {"effort": "huge"}}), "reasoning.effort"),
             (json!({"model": "m", "messages": user, "response_format": {"type": "xml"}}), "response_format.type"),
         ] {
             assert_eq!(wrong_field(body.clone()), field, "{body}");

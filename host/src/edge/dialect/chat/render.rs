@@ -1,221 +1,48 @@
-//! The canonical answer as a Chat completion, whole or as chunks.
+//! The canonical answer as its Chat caller sees it: whole, or its events as chunks.
 //!
 //! Order and keys are what OpenAI's SDKs insist on: the role once and first, tool calls counted from 0 without gaps, `id`, `type` and `name` only
-//! on a call's first piece, a finish reason for every choice, usage only if asked for, `[DONE]` only after a complete answer.
+//! on a call's first piece, `index` on every entry of a list, a finish reason for every choice, usage only if asked for, `[DONE]` only after a
+//! complete answer.
 
 use crate::contract::{
-    ChatEvent, ChatResponse, Choice, FinishReason, PartBody, PartClosing, PartGrowth, PartKind, PartOpening, ToolCall, Usage,
+    ChatEvent, ChatResponse, FinishReason, Media, MediaSource, PartCitation, PartClosing, PartGrowth, PartKind, PartOpening, Usage,
 };
+use crate::edge::dialect::chat::body::{ChunkChoice, Delta, DetailBody, LogprobsBody, UsageBody, append_json};
+use crate::edge::dialect::chat::choice::ChoiceState;
+use crate::edge::dialect::chat::extras;
+use crate::edge::dialect::chat::whole::{KeptTurn, completion, finish_word, kept};
 use crate::edge::dialect::{Head, Render};
 use serde::Serialize;
-use serde_json::Value;
-use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 /// `n` is at most this.
 const MAX_CHOICES: u32 = 128;
+/// What stands at the head of every chunk.
+const MAX_HEAD_BYTES: usize = 64 << 10;
+/// Of an answer's media: an image is held until it is whole.
+const MAX_MEDIA_BYTES: usize = 64 << 20;
 
 /// What the caller said of the form of the answer.
 #[derive(Debug, Clone, Copy)]
 pub struct ChatForm {
     /// Whether the stream ends with a chunk of usage.
     pub include_usage: bool,
+    pub calls: CallForm,
 }
 
-#[derive(Debug, Serialize)]
-struct Completion<'a> {
-    id: &'a str,
-    object: &'static str,
-    created: i64,
-    model: &'a str,
-    choices: Vec<CompletionChoice<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    usage: Option<UsageBody>,
+/// How tool calls are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallForm {
+    ToolCalls,
+    /// The form before it, for callers who sent `functions`: one call, without an id. It has no room for further ones.
+    FunctionCall,
 }
 
-#[derive(Debug, Serialize)]
-struct CompletionChoice<'a> {
-    index: u32,
-    message: MessageBody<'a>,
-    logprobs: Option<LogprobsBody<'a>>,
-    finish_reason: &'static str,
-}
-
-#[derive(Debug, Serialize)]
-struct MessageBody<'a> {
-    role: &'static str,
-    content: Option<String>,
-    refusal: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reasoning_content: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    tool_calls: Vec<CallBody<'a>>,
-}
-
-#[derive(Debug, Serialize)]
-struct CallBody<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    index: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<&'a str>,
-    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
-    kind: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    function: Option<FunctionBody<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    custom: Option<CustomBody<'a>>,
-}
-
-#[derive(Debug, Serialize)]
-struct FunctionBody<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a str>,
-    arguments: &'a str,
-}
-
-#[derive(Debug, Serialize)]
-struct CustomBody<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a str>,
-    input: &'a str,
-}
-
-#[derive(Debug, Serialize)]
-struct LogprobsBody<'a> {
-    content: &'a RawValue,
-    refusal: Option<()>,
-}
-
-#[derive(Debug, Serialize)]
-struct UsageBody {
-    prompt_tokens: u32,
-    completion_tokens: u32,
-    total_tokens: u32,
-    prompt_tokens_details: PromptDetails,
-    completion_tokens_details: CompletionDetails,
-}
-
-#[derive(Debug, Serialize)]
-struct PromptDetails {
-    cached_tokens: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cache_write_tokens: Option<u32>,
-}
-
-#[derive(Debug, Serialize)]
-struct CompletionDetails {
-    reasoning_tokens: u32,
-}
-
-/// The dialect's types demand numbers: a count that the provider did not give is 0 here. The log keeps the difference.
-fn usage_body(usage: &Usage) -> UsageBody {
-    let (input, output) = (usage.input.unwrap_or(0), usage.output.unwrap_or(0));
-    UsageBody {
-        prompt_tokens: input,
-        completion_tokens: output,
-        total_tokens: input.saturating_add(output),
-        prompt_tokens_details: PromptDetails { cached_tokens: usage.cache_read.unwrap_or(0), cache_write_tokens: usage.cache_write },
-        completion_tokens_details: CompletionDetails { reasoning_tokens: usage.reasoning.unwrap_or(0) },
+impl CallForm {
+    /// Whether a call can be shown, `number` being counted from 0 within its message.
+    pub fn has_room_for(self, number: usize) -> bool {
+        self == Self::ToolCalls || number == 0
     }
-}
-
-fn finish_word(reason: FinishReason) -> &'static str {
-    match reason {
-        FinishReason::Length => "length",
-        FinishReason::ToolCalls => "tool_calls",
-        FinishReason::ContentFilter => "content_filter",
-        FinishReason::Stop | FinishReason::Error | FinishReason::Other => "stop",
-    }
-}
-
-fn logprobs_body(logprobs: Option<&str>) -> Option<LogprobsBody<'_>> {
-    Some(LogprobsBody { content: serde_json::from_str(logprobs?).ok()?, refusal: None })
-}
-
-/// `{}` for none: what a client parses must be JSON.
-fn call_body(call: &ToolCall) -> CallBody<'_> {
-    let arguments = if call.arguments.is_empty() { "{}" } else { &call.arguments };
-    let (function, custom) = if call.free_form {
-        (None, Some(CustomBody { name: Some(&call.name), input: &call.arguments }))
-    } else {
-        (Some(FunctionBody { name: Some(&call.name), arguments }), None)
-    };
-    CallBody { index: None, id: Some(&call.id), kind: Some(kind_word(call.free_form)), function, custom }
-}
-
-fn kind_word(free_form: bool) -> &'static str {
-    if free_form { "custom" } else { "function" }
-}
-
-fn completion(head: &Head, answer: &ChatResponse) -> Vec<u8> {
-    let body = Completion {
-        id: &head.id,
-        object: "chat.completion",
-        created: head.created,
-        model: &head.model,
-        choices: answer.choices.iter().map(choice_body).collect(),
-        usage: answer.usage.as_ref().map(usage_body),
-    };
-    to_json(&body)
-}
-
-fn choice_body(choice: &Choice) -> CompletionChoice<'_> {
-    let mut message = MessageBody { role: "assistant", content: None, refusal: None, reasoning_content: None, tool_calls: Vec::new() };
-    for part in &choice.parts {
-        match &part.body {
-            PartBody::Text(text) => message.content.get_or_insert_default().push_str(text),
-            PartBody::Refusal(text) => message.refusal.get_or_insert_default().push_str(text),
-            PartBody::Thinking(text) => message.reasoning_content.get_or_insert_default().push_str(text),
-            PartBody::ToolCall(call) => message.tool_calls.push(call_body(call)),
-            _ => {}
-        }
-    }
-    message.reasoning_content = message.reasoning_content.filter(|text| !text.is_empty());
-    CompletionChoice {
-        index: choice.index,
-        message,
-        logprobs: logprobs_body(choice.logprobs.as_deref()),
-        finish_reason: finish_word(choice.finish.reason),
-    }
-}
-
-fn to_json(body: &impl Serialize) -> Vec<u8> {
-    // Strings and numbers in structs: there is nothing in them that JSON can't hold.
-    serde_json::to_vec(body).unwrap_or_default()
-}
-
-// ---- streams ----
-
-#[derive(Debug, Serialize)]
-struct Chunk<'a> {
-    id: &'a str,
-    object: &'static str,
-    created: i64,
-    model: &'a str,
-    choices: &'a [ChunkChoice<'a>],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    usage: Option<Option<UsageBody>>,
-}
-
-#[derive(Debug, Serialize)]
-struct ChunkChoice<'a> {
-    index: u32,
-    delta: Delta<'a>,
-    logprobs: Option<LogprobsBody<'a>>,
-    finish_reason: Option<&'static str>,
-}
-
-#[derive(Debug, Default, Serialize)]
-struct Delta<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    role: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    content: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    refusal: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reasoning_content: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tool_calls: Option<[CallBody<'a>; 1]>,
 }
 
 /// Renders one answer, whole or its events as chunks.
@@ -223,45 +50,35 @@ struct Delta<'a> {
 pub struct ChatRenderer {
     head: Head,
     form: ChatForm,
+    extras: Map<String, Value>,
+    /// A chunk up to its choices.
+    opening: Vec<u8>,
     choices: Vec<ChoiceState>,
     usage: Option<Usage>,
-}
-
-#[derive(Debug)]
-struct ChoiceState {
-    index: u32,
-    /// By the part's number.
-    parts: Vec<Shown>,
-    calls: usize,
-}
-
-/// How a part's growth is shown.
-#[derive(Debug, Clone, Copy)]
-enum Shown {
-    Text,
-    Refusal,
-    Thinking,
-    Call { index: usize, free_form: bool, empty: bool },
-    Not,
+    turns: Vec<KeptTurn>,
+    media_bytes: usize,
 }
 
 impl Render for ChatRenderer {
     fn whole(&mut self, answer: &ChatResponse) -> Vec<u8> {
-        completion(&self.head, answer)
+        let (body, turns) = completion(&self.head, self.form.calls, answer);
+        self.turns = turns;
+        body
     }
 
     fn event(&mut self, event: &ChatEvent, out: &mut Vec<u8>) {
         match event {
+            ChatEvent::Started(start) => self.start(extras::of_answer(&start.extras)),
             ChatEvent::PartOpened(opening) => self.open(opening, out),
             ChatEvent::PartGrew(growth) => self.grow(growth, out),
+            ChatEvent::PartCited(cited) => self.cite(cited, out),
             ChatEvent::PartClosed(closing) => self.close(closing, out),
-            ChatEvent::Finished(finished) if finished.choice < MAX_CHOICES => {
-                self.choice(finished.choice, out);
-                self.chunk(out, finished.choice, Delta::default(), Some(finish_word(finished.finish.reason)), None);
+            ChatEvent::Finished(finished) => {
+                self.finish(finished.choice, finished.finish.reason, extras::of_choice(&finished.finish.extras), out);
             }
             ChatEvent::Usage(usage) => self.usage = Some(usage.clone()),
             ChatEvent::Ended => self.end(out),
-            ChatEvent::Started(_) | ChatEvent::Finished(_) | ChatEvent::PartCited(_) | ChatEvent::Failed(_) => {}
+            ChatEvent::Failed(_) => {}
         }
     }
 
@@ -273,121 +90,152 @@ impl Render for ChatRenderer {
     fn ping(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b": ping\n\n");
     }
+
+    fn turns(&mut self) -> Vec<KeptTurn> {
+        std::mem::take(&mut self.turns)
+    }
 }
 
 impl ChatRenderer {
     pub fn new(head: Head, form: ChatForm) -> Self {
-        Self { head, form, choices: Vec::new(), usage: None }
+        let opening = chunk_opening(&head, &Map::new());
+        Self { head, form, extras: Map::new(), opening, choices: Vec::new(), usage: None, turns: Vec::new(), media_bytes: 0 }
+    }
+
+    /// Fields that are said again replace those before, in all chunks from now on.
+    fn start(&mut self, fields: Map<String, Value>) {
+        if fields.is_empty() {
+            return;
+        }
+        let mut extras = self.extras.clone();
+        extras.extend(fields);
+        let opening = chunk_opening(&self.head, &extras);
+        if opening.len() <= MAX_HEAD_BYTES {
+            (self.extras, self.opening) = (extras, opening);
+        }
     }
 
     fn open(&mut self, opening: &PartOpening, out: &mut Vec<u8>) {
-        if opening.choice >= MAX_CHOICES {
-            return;
+        if let PartKind::Image(image) = &opening.kind {
+            self.media_bytes = self.media_bytes.saturating_add(media_size(image));
         }
-        let choice = self.choice(opening.choice, out);
-        let shown = match &opening.kind {
-            PartKind::Text => Shown::Text,
-            PartKind::Refusal => Shown::Refusal,
-            PartKind::Thinking => Shown::Thinking,
-            PartKind::ToolCall(call) => {
-                choice.calls += 1;
-                Shown::Call { index: choice.calls - 1, free_form: call.free_form, empty: true }
-            }
-            PartKind::Image(_) | PartKind::Audio(_) | PartKind::Video(_) | PartKind::Other(_) => Shown::Not,
-        };
-        choice.parts.push(shown);
-        if let (PartKind::ToolCall(call), Shown::Call { index, .. }) = (&opening.kind, shown) {
-            let empty = ToolCall { id: call.id.clone(), name: call.name.clone(), arguments: String::new(), free_form: call.free_form };
-            let mut body = CallBody { index: Some(index), ..call_body(&empty) };
-            if let Some(function) = &mut body.function {
-                function.arguments = "";
-            }
-            self.chunk(out, opening.choice, Delta { tool_calls: Some([body]), ..Delta::default() }, None, None);
+        let (calls, is_full) = (self.form.calls, self.media_bytes > MAX_MEDIA_BYTES);
+        let Some(choice) = self.choice(opening.choice, out) else { return };
+        let delta = choice.open(opening, calls);
+        if is_full {
+            choice.let_image_go(opening.part);
         }
+        self.say(opening.choice, delta, None, out);
     }
 
     fn grow(&mut self, growth: &PartGrowth, out: &mut Vec<u8>) {
-        let Some(shown) = self.shown(growth.choice, growth.part) else { return };
-        if let Shown::Call { empty, .. } = shown {
-            *empty = *empty && growth.text.is_empty();
+        self.media_bytes = self.media_bytes.saturating_add(growth.media.as_ref().map_or(0, String::len));
+        let is_full = self.media_bytes > MAX_MEDIA_BYTES;
+        let Some(choice) = self.known(growth.choice) else { return };
+        if is_full {
+            choice.let_image_go(growth.part);
         }
-        let text = growth.text.as_str();
-        let delta = match *shown {
-            Shown::Text => Delta { content: Some(text), ..Delta::default() },
-            Shown::Refusal => Delta { refusal: Some(text), ..Delta::default() },
-            Shown::Thinking => Delta { reasoning_content: Some(text), ..Delta::default() },
-            Shown::Call { index, free_form, .. } => call_delta(index, free_form, text),
-            Shown::Not => return,
-        };
-        self.chunk(out, growth.choice, delta, None, logprobs_body(growth.logprobs.as_deref()));
+        let delta = choice.grow(growth);
+        self.say(growth.choice, delta, LogprobsBody::of(growth.logprobs.as_deref()), out);
+    }
+
+    fn cite(&mut self, cited: &PartCitation, out: &mut Vec<u8>) {
+        let delta = self.known(cited.choice).and_then(|choice| choice.cite(cited));
+        self.say(cited.choice, delta, None, out);
     }
 
     fn close(&mut self, closing: &PartClosing, out: &mut Vec<u8>) {
-        if let Some(Shown::Call { index, free_form: false, empty: true }) = self.shown(closing.choice, closing.part).copied() {
-            self.chunk(out, closing.choice, call_delta(index, false, "{}"), None, None);
-        }
+        let delta = self.known(closing.choice).and_then(|choice| choice.close(closing));
+        self.say(closing.choice, delta, None, out);
     }
 
-    fn shown(&mut self, choice: u32, part: u32) -> Option<&mut Shown> {
-        let choice = self.choices.iter_mut().find(|state| state.index == choice)?;
-        choice.parts.get_mut(usize::try_from(part).ok()?)
+    fn finish(&mut self, index: u32, reason: FinishReason, extras: Map<String, Value>, out: &mut Vec<u8>) {
+        let Some(turn) = self.choice(index, out).and_then(ChoiceState::finish) else { return };
+        if let Some(text) = turn.to_text() {
+            self.say(index, Some(Delta { reasoning_details: Some([DetailBody::of(&text)]), ..Delta::default() }), None, out);
+            self.turns.extend(kept(&turn, text));
+        }
+        let finish_reason = Some(finish_word(reason, self.form.calls));
+        self.write(out, &[ChunkChoice { index, delta: Delta::default(), logprobs: None, finish_reason, extras }], None);
+    }
+
+    fn known(&mut self, index: u32) -> Option<&mut ChoiceState> {
+        self.choices.iter_mut().find(|choice| choice.index() == index)
     }
 
     /// The choice's state; its role is told when it is new.
-    fn choice(&mut self, index: u32, out: &mut Vec<u8>) -> &mut ChoiceState {
-        let at = match self.choices.iter().position(|choice| choice.index == index) {
-            Some(at) => at,
-            None => {
-                self.choices.push(ChoiceState { index, parts: Vec::new(), calls: 0 });
-                self.chunk(out, index, Delta { role: Some("assistant"), content: Some(""), ..Delta::default() }, None, None);
-                self.choices.len() - 1
+    fn choice(&mut self, index: u32, out: &mut Vec<u8>) -> Option<&mut ChoiceState> {
+        if self.known(index).is_none() {
+            if index >= MAX_CHOICES {
+                return None;
             }
-        };
-        &mut self.choices[at]
+            self.choices.push(ChoiceState::new(index));
+            self.say(index, Some(Delta { role: Some("assistant"), content: Some(""), ..Delta::default() }), None, out);
+        }
+        self.known(index)
     }
 
-    fn chunk(&self, out: &mut Vec<u8>, index: u32, delta: Delta<'_>, finish: Option<&'static str>, logprobs: Option<LogprobsBody<'_>>) {
-        let choice = ChunkChoice { index, delta, logprobs, finish_reason: finish };
-        self.write(out, &[choice], self.form.include_usage.then_some(None));
-    }
-
-    fn end(&self, out: &mut Vec<u8>) {
+    fn end(&mut self, out: &mut Vec<u8>) {
+        let open: Vec<u32> = self.choices.iter().filter(|choice| !choice.is_finished()).map(ChoiceState::index).collect();
+        for index in open {
+            self.finish(index, FinishReason::Other, Map::new(), out);
+        }
         if let Some(usage) = self.usage.as_ref().filter(|_| self.form.include_usage) {
-            self.write(out, &[], Some(Some(usage_body(usage))));
+            self.write(out, &[], Some(UsageBody::of(usage)));
         }
         out.extend_from_slice(b"data: [DONE]\n\n");
     }
 
-    fn write(&self, out: &mut Vec<u8>, choices: &[ChunkChoice<'_>], usage: Option<Option<UsageBody>>) {
-        let chunk = Chunk {
-            id: &self.head.id,
-            object: "chat.completion.chunk",
-            created: self.head.created,
-            model: &self.head.model,
-            choices,
-            usage,
-        };
-        out.extend_from_slice(b"data: ");
-        // Writing into memory does not fail.
-        let _ = serde_json::to_writer(&mut *out, &chunk);
-        out.extend_from_slice(b"\n\n");
+    fn say(&self, index: u32, delta: Option<Delta<'_>>, logprobs: Option<LogprobsBody<'_>>, out: &mut Vec<u8>) {
+        if let Some(delta) = delta {
+            self.write(out, &[ChunkChoice { index, delta, logprobs, finish_reason: None, extras: Map::new() }], None);
+        }
+    }
+
+    fn write(&self, out: &mut Vec<u8>, choices: &[ChunkChoice<'_>], usage: Option<UsageBody>) {
+        out.extend_from_slice(&self.opening);
+        append_json(out, &choices);
+        if self.form.include_usage {
+            out.extend_from_slice(b",\"usage\":");
+            append_json(out, &usage);
+        }
+        out.extend_from_slice(b"}\n\n");
     }
 }
 
-fn call_delta(index: usize, free_form: bool, text: &str) -> Delta<'_> {
-    let (function, custom) = if free_form {
-        (None, Some(CustomBody { name: None, input: text }))
-    } else {
-        (Some(FunctionBody { name: None, arguments: text }), None)
-    };
-    Delta { tool_calls: Some([CallBody { index: Some(index), id: None, kind: None, function, custom }]), ..Delta::default() }
+/// A chunk is written for every few characters, and all up to its choices is the same in each: `data: {"id":…,"choices":`.
+fn chunk_opening(head: &Head, extras: &Map<String, Value>) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Opening<'a> {
+        id: &'a str,
+        object: &'static str,
+        created: i64,
+        model: &'a str,
+        #[serde(flatten)]
+        extras: &'a Map<String, Value>,
+    }
+    let mut opening = b"data: ".to_vec();
+    append_json(
+        &mut opening,
+        &Opening { id: &head.id, object: "chat.completion.chunk", created: head.created, model: &head.model, extras },
+    );
+    opening.pop();
+    opening.extend_from_slice(b",\"choices\":");
+    opening
+}
+
+fn media_size(media: &Media) -> usize {
+    match &media.source {
+        MediaSource::Base64(text) | MediaSource::Url(text) => text.len(),
+        MediaSource::Blob(_) | MediaSource::File(_) => 0,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::contract::Finish;
+    use crate::contract::{Choice, Citation, Finish, Native, Part, PartBody, Replay, ToolCall};
     use crate::domain::{events_of, part};
     use serde_json::json;
 
@@ -422,7 +270,11 @@ mod tests {
     }
 
     fn chunks(answer: ChatResponse, include_usage: bool) -> Vec<Value> {
-        let mut renderer = ChatRenderer::new(head(), ChatForm { include_usage });
+        chunks_of(answer, ChatForm { include_usage, calls: CallForm::ToolCalls })
+    }
+
+    fn chunks_of(answer: ChatResponse, form: ChatForm) -> Vec<Value> {
+        let mut renderer = ChatRenderer::new(head(), form);
         let mut out = Vec::new();
         events_of(answer).iter().for_each(|event| renderer.event(event, &mut out));
         let text = String::from_utf8(out).unwrap();
@@ -430,11 +282,15 @@ mod tests {
         datas.map(|data| if data == "[DONE]" { json!("[DONE]") } else { serde_json::from_str(data).unwrap() }).collect()
     }
 
+    fn whole(answer: &ChatResponse) -> Value {
+        let mut renderer = ChatRenderer::new(head(), ChatForm { include_usage: false, calls: CallForm::ToolCalls });
+        serde_json::from_slice(&renderer.whole(answer)).unwrap()
+    }
+
     #[test]
     fn a_whole_answer_has_every_key() {
-        let body = completion(&head(), &answer(vec![PartBody::Thinking("hm".into()), call("c1", "")], FinishReason::ToolCalls));
         assert_eq!(
-            serde_json::from_slice::<Value>(&body).unwrap(),
+            whole(&answer(vec![PartBody::Thinking("hm".into()), call("c1", "")], FinishReason::ToolCalls)),
             json!({"id": "chatcmpl-1", "object": "chat.completion", "created": 7, "model": "m",
                 "choices": [{"index": 0, "message": {"role": "assistant", "content": null, "refusal": null, "reasoning_content": "hm",
                     "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]}, "logprobs": null, "finish_reason": "tool_calls"}],
@@ -475,6 +331,127 @@ mod tests {
                 &json!({"index": 1, "id": "b", "type": "function", "function": {"name": "f", "arguments": ""}}),
                 &json!({"index": 1, "function": {"arguments": "{}"}}),
             ]
+        );
+    }
+
+    fn deltas<'a>(chunks: &'a [Value], field: &str) -> Vec<&'a Value> {
+        chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"].get(field)).collect()
+    }
+
+    /// An answer of everything that this dialect has a place for.
+    fn rich() -> ChatResponse {
+        let own = |value: Value| Native { dialect: "openai-chat".into(), value: value.to_string() };
+        let media = |transcript: Option<&str>| Media {
+            source: MediaSource::Base64("AAAA".into()),
+            media_type: Some("image/webp".into()),
+            name: None,
+            detail: None,
+            transcript: transcript.map(str::to_owned),
+        };
+        let citation = |dialect: &str, value: Value| Citation {
+            url: Some("https://a".into()),
+            title: Some("A".into()),
+            quote: None,
+            span: Some((0, 2)),
+            native: Native { dialect: dialect.into(), value: value.to_string() },
+        };
+        let mut answer = answer(vec![], FinishReason::Stop);
+        answer.extras =
+            vec![own(json!({"system_fingerprint": "fp", "id": "no"})), Native { dialect: "gemini".into(), value: "{\"x\":1}".into() }];
+        answer.choices[0].finish.extras = vec![own(json!({"content_filter_results": {}}))];
+        answer.choices[0].parts = vec![
+            Part { replay: Some(Replay { data: "gw1;a".into(), model: None }), ..part(PartBody::Thinking(String::new())) },
+            part(PartBody::Text("né ".into())),
+            Part {
+                citations: vec![citation("gemini", json!({})), citation("openai-chat", json!({"type": "url_citation", "own": 1}))],
+                ..part(PartBody::Text("cat".into()))
+            },
+            part(PartBody::Image(media(None))),
+            Part { extras: vec![own(json!({"audio": {"id": "au", "expires_at": 5}}))], ..part(PartBody::Audio(media(Some("hi")))) },
+        ];
+        answer
+    }
+
+    const SKELETON: &str = r#"[{"thinking":"","replay":"gw1;a"},{"text":3},{"text":3},{"image":null},{"audio":"hi"}]"#;
+
+    #[test]
+    fn everything_that_has_a_place_is_shown_there() {
+        let body = whole(&rich());
+        assert_eq!((&body["system_fingerprint"], &body["id"], body.get("x")), (&json!("fp"), &json!("chatcmpl-1"), None));
+        assert_eq!(body["choices"][0]["content_filter_results"], json!({}));
+        assert_eq!(
+            body["choices"][0]["message"],
+            json!({"role": "assistant", "content": "né cat", "refusal": null,
+                "reasoning_details": [{"type": "reasoning.encrypted", "format": "llm-gateway-v1", "index": 0, "data": SKELETON}],
+                "annotations": [
+                    {"type": "url_citation", "url_citation": {"start_index": 3, "end_index": 5, "title": "A", "url": "https://a"}},
+                    {"type": "url_citation", "own": 1}],
+                "images": [{"type": "image_url", "image_url": {"url": "data:image/webp;base64,AAAA"}, "index": 0}],
+                "audio": {"id": "au", "data": "AAAA", "expires_at": 5, "transcript": "hi"}})
+        );
+    }
+
+    #[test]
+    fn a_stream_shows_the_same_in_pieces() {
+        let chunks = chunks(rich(), false);
+        assert!(chunks[..chunks.len() - 1].iter().all(|chunk| chunk["system_fingerprint"] == "fp"));
+        assert_eq!(
+            deltas(&chunks, "annotations"),
+            [
+                &json!([{"type": "url_citation", "url_citation": {"start_index": 3, "end_index": 5, "title": "A", "url": "https://a"}, "index": 0}]),
+                &json!([{"type": "url_citation", "own": 1, "index": 1}]),
+            ]
+        );
+        assert_eq!(
+            deltas(&chunks, "images"),
+            [&json!([{"type": "image_url", "image_url": {"url": "data:image/webp;base64,AAAA"}, "index": 0}])]
+        );
+        assert_eq!(deltas(&chunks, "audio"), [&json!({"data": "AAAA", "transcript": "hi"}), &json!({"id": "au", "expires_at": 5})]);
+        let finish = &chunks[chunks.len() - 2]["choices"][0];
+        assert_eq!((&finish["finish_reason"], &finish["content_filter_results"]), (&json!("stop"), &json!({})));
+        assert_eq!(chunks[chunks.len() - 3]["choices"][0]["delta"]["reasoning_details"][0]["data"], SKELETON);
+    }
+
+    #[test]
+    fn the_old_form_shows_one_call_without_an_id() {
+        let form = ChatForm { include_usage: false, calls: CallForm::FunctionCall };
+        let answer = answer(vec![call("a", ""), call("b", "{}")], FinishReason::ToolCalls);
+        let body: Value = serde_json::from_slice(&ChatRenderer::new(head(), form).whole(&answer)).unwrap();
+        let choice = &body["choices"][0];
+        assert_eq!(choice["message"]["function_call"], json!({"name": "f", "arguments": "{}"}));
+        assert_eq!((&choice["finish_reason"], choice["message"].get("tool_calls")), (&json!("function_call"), None));
+        let chunks = chunks_of(answer, form);
+        assert_eq!(deltas(&chunks, "function_call"), [&json!({"name": "f", "arguments": ""}), &json!({"arguments": "{}"})]);
+        assert_eq!(deltas(&chunks, "tool_calls"), [&json!(null); 0]);
+        assert_eq!(chunks[chunks.len() - 2]["choices"][0]["finish_reason"], "function_call");
+    }
+
+    #[test]
+    fn turns_are_told_by_their_calls_whole_and_streamed() {
+        let mut answer = answer(vec![call("a", "{}"), call("b", "{}")], FinishReason::ToolCalls);
+        let mut renderer = ChatRenderer::new(head(), ChatForm { include_usage: false, calls: CallForm::ToolCalls });
+        renderer.whole(&answer);
+        assert_eq!(renderer.turns(), []);
+        answer.choices[0].parts[0].replay = Some(Replay { data: "gw1;a".into(), model: None });
+        let expected = [(vec!["a".to_owned(), "b".to_owned()], r#"[{"call":"a","replay":"gw1;a"},{"call":"b"}]"#.to_owned())];
+        renderer.whole(&answer);
+        assert_eq!(renderer.turns(), expected);
+        events_of(answer).iter().for_each(|event| renderer.event(event, &mut Vec::new()));
+        assert_eq!((renderer.turns(), renderer.turns()), (expected.to_vec(), Vec::new()));
+    }
+
+    #[test]
+    fn usage_tells_details_and_whether_it_was_estimated() {
+        let mut answer = answer(vec![], FinishReason::Stop);
+        if let Some(usage) = &mut answer.usage {
+            usage.cache_write = Some(4);
+            usage.details = vec![("input-audio".into(), 1), ("output-audio".into(), 2), ("estimated".into(), 1)];
+        }
+        assert_eq!(
+            whole(&answer)["usage"],
+            json!({"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12, "estimated": true,
+                "prompt_tokens_details": {"cached_tokens": 2, "cache_write_tokens": 4, "audio_tokens": 1},
+                "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 2}})
         );
     }
 }

@@ -1,70 +1,41 @@
-//! The routes for callers.
+//! The gateway's own simple routes: one question to one model, or to several at once.
 
-use super::answer::{self, Told};
-use super::dialect::query::{self, AnswerV0, AnswerV1, AttemptV1, QueryLimits, Question, Tokens};
-use super::dialect::{Dialect, Parsed, chat};
-use super::{ApiError, BadRequest, body};
+use super::Context;
 use crate::attempt::{Answer, Answered};
 use crate::contract::{ChatRequest, ChatResponse, Dropped};
 use crate::domain::{Blobs, Call, CallContext, RequestId, Target};
+use crate::edge::answer::{self, Told};
+use crate::edge::dialect::Dialect;
+use crate::edge::dialect::query::{self, AnswerV0, AnswerV1, AttemptV1, QueryLimits, Question, Tokens};
+use crate::edge::{ApiError, BadRequest, body};
 use crate::pipeline;
-use crate::provider::{Provider, State};
 use crate::settle::{Account, Ending};
 use crate::state::App;
+use axum::Json;
 use axum::body::Body;
 use axum::extract::{Extension, State as Shared};
-use axum::http::{Method, Request, StatusCode, Uri};
+use axum::http::Request;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use futures_util::future::join_all;
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 use std::sync::Arc;
 
-type Context = Extension<CallContext>;
-
-/// Every route for callers.
-pub fn router() -> Router<Arc<App>> {
-    Router::new()
-        .route("/api/query", post(query_v0))
-        .route("/api/parallel", post(parallel))
-        .route("/api/status", get(status))
-        .route("/api/health", get(health))
-        .route("/v1/gateway/query", post(query_v1))
-        .route("/v1/chat/completions", post(chat_completions))
-        .route("/v1/models", get(models))
-        .route("/healthz", get(|| async { "ok" }))
-        .route("/readyz", get(readyz))
-}
-
-/// What no route takes.
-pub async fn not_found(Extension(context): Context, uri: Uri) -> Response {
-    answer::refuse(Account::open(context), &ApiError::not_found(uri.path()), Dialect::of_path(uri.path()))
-}
-
-/// A route that is there, but not for this method.
-pub async fn method_not_allowed(Extension(context): Context, method: Method, uri: Uri) -> Response {
-    answer::refuse(Account::open(context), &ApiError::method_not_allowed(method.as_str(), uri.path()), Dialect::of_path(uri.path()))
-}
-
-// ---- query ----
-
-async fn query_v0(Shared(app): Shared<Arc<App>>, Extension(context): Context, request: Request<Body>) -> Response {
+pub(super) async fn query_v0(Shared(app): Shared<Arc<App>>, Extension(context): Context, request: Request<Body>) -> Response {
     match ask(&app, context, request).await {
         Ok((account, answer, dropped)) => {
             let body = answer_v0(&account, &answer);
-            answer::reply(account, Told { dialect: Dialect::Query, dropped: &dropped }, to_json(&body))
+            answer::reply(account, Told::of_query(&dropped), to_json(&body))
         }
         Err((account, error)) => answer::refuse(account, &error, Dialect::Query),
     }
 }
 
-async fn query_v1(Shared(app): Shared<Arc<App>>, Extension(context): Context, request: Request<Body>) -> Response {
+pub(super) async fn query_v1(Shared(app): Shared<Arc<App>>, Extension(context): Context, request: Request<Body>) -> Response {
     match ask(&app, context, request).await {
         Ok((account, answer, dropped)) => {
             let body = answer_v1(&account, &answer);
-            answer::reply(account, Told { dialect: Dialect::Query, dropped: &dropped }, to_json(&body))
+            answer::reply(account, Told::of_query(&dropped), to_json(&body))
         }
         Err((account, error)) => answer::refuse(account, &error, Dialect::Query),
     }
@@ -103,11 +74,11 @@ async fn put_question(app: &App, mut account: Account, target: Target, request: 
         }
         // Asked without `stream`, nothing comes as one.
         Ok(Answered { answer: Answer::Stream(_), .. }) => Err((account, BadRequest::field("stream", "is not for this route").into())),
-        Err(failure) => Err((account, ApiError::from(&failure))),
+        Err(failure) => Err((account, ApiError::of_call(&failure, Dialect::Query, &|path| Dialect::Query.parameter(path)))),
     }
 }
 
-async fn parallel(Shared(app): Shared<Arc<App>>, Extension(context): Context, request: Request<Body>) -> Response {
+pub(super) async fn parallel(Shared(app): Shared<Arc<App>>, Extension(context): Context, request: Request<Body>) -> Response {
     let account = Account::open(context.clone());
     let read = async {
         let limits = QueryLimits { query_chars: app.limits.query_chars };
@@ -260,91 +231,4 @@ fn whole_ms(duration: std::time::Duration) -> u64 {
 fn to_json(body: &impl serde::Serialize) -> Vec<u8> {
     // Strings, numbers and lists in structs: there is nothing in them that JSON can't hold.
     serde_json::to_vec(body).unwrap_or_default()
-}
-
-// ---- OpenAI ----
-
-async fn chat_completions(Shared(app): Shared<Arc<App>>, Extension(context): Context, request: Request<Body>) -> Response {
-    let account = Account::open(context);
-    let read = async { body::parse(body::read_json(request, &app.limits).await?, chat::parse).await };
-    let parsed = match read.await {
-        Ok(parsed) => parsed,
-        Err(bad) => return answer::refuse(account, &bad.into(), Dialect::Chat),
-    };
-    answer_chat(&app, account, parsed).await
-}
-
-async fn answer_chat(app: &App, mut account: Account, parsed: Parsed) -> Response {
-    let Parsed { target, request, blobs, form } = parsed;
-    let call = Call { context: account.context().clone(), target, request, blobs };
-    match pipeline::answer(&app.gateway, &mut account, call).await {
-        Ok(answered) => answer::chat(account, answered, form),
-        Err(failure) => answer::refuse(account, &ApiError::from(&failure), form.dialect()),
-    }
-}
-
-async fn models(Shared(app): Shared<Arc<App>>) -> Response {
-    let snapshot = app.gateway.providers.load();
-    let started = app.started_at.as_second();
-    let mut data = Vec::new();
-    for provider in snapshot.providers.iter().filter(|provider| provider.ready().is_some()) {
-        for model in provider.models() {
-            data.push(json!({
-                "id": format!("{}/{}", provider.id, model.id),
-                "object": "model",
-                // No provider says for all of its models when they were made; the field is required.
-                "created": started,
-                "owned_by": provider.id,
-            }));
-        }
-    }
-    Json(json!({"object": "list", "data": data})).into_response()
-}
-
-// ---- state ----
-
-async fn status(Shared(app): Shared<Arc<App>>) -> Response {
-    let snapshot = app.gateway.providers.load();
-    let providers: Map<String, Value> =
-        snapshot.providers.iter().map(|provider| (provider.id.clone(), provider_status(provider))).collect();
-    let available = snapshot.providers.iter().any(|provider| provider.ready().is_some());
-    Json(json!({
-        "status": if available { "ok" } else { "unavailable" },
-        "version": env!("CARGO_PKG_VERSION"),
-        "demo": app.demo,
-        "providers": providers,
-    }))
-    .into_response()
-}
-
-fn provider_status(provider: &Provider) -> Value {
-    let reason = match &provider.state {
-        State::Ready(_) => None,
-        State::Unavailable { reason, .. } => Some(reason),
-    };
-    let models: Vec<&str> = provider.models().iter().map(|model| model.id.as_str()).collect();
-    json!({
-        "available": reason.is_none(),
-        "reason": reason,
-        "simulated": provider.ready().is_some_and(|ready| ready.simulated),
-        "name": provider.version().map(|version| version.info.name.as_str()),
-        "plugin_version": provider.version().map(|version| version.info.version.as_str()),
-        "models": models,
-        "default_model": provider.default_model(None),
-    })
-}
-
-async fn health(Shared(app): Shared<Arc<App>>) -> Response {
-    let uptime = Timestamp::now().duration_since(app.started_at).as_secs();
-    Json(json!({"status": "ok", "version": env!("CARGO_PKG_VERSION"), "uptime_seconds": uptime, "demo": app.demo})).into_response()
-}
-
-async fn readyz(Shared(app): Shared<Arc<App>>) -> Response {
-    if app.stopping.is_cancelled() {
-        return (StatusCode::SERVICE_UNAVAILABLE, "stopping").into_response();
-    }
-    if app.gateway.providers.load().providers.iter().all(|provider| provider.ready().is_none()) {
-        return (StatusCode::SERVICE_UNAVAILABLE, "no provider is available; GET /api/status says why").into_response();
-    }
-    "ready".into_response()
 }

@@ -1,0 +1,108 @@
+//! The models that can be asked, as OpenAI's and Anthropic's clients list them.
+//!
+//! One entry for each model of each available provider, by the id that callers write: `provider/model`. Beside the fields of either dialect an entry says what
+//! an application chooses by: provider, context window, capabilities, prices.
+
+use crate::contract::{Capabilities, ModelInfo};
+use crate::price;
+use crate::provider::{Provider, Snapshot};
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+use std::time::SystemTime;
+
+/// Whose list it is to look like. Clients of Anthropic's say so by their `anthropic-version`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    OpenAi,
+    Anthropic,
+}
+
+/// The whole list. `made`: no provider says for all of its models when they were made, and the field is required.
+pub fn list(snapshot: &Snapshot, shape: Shape, made: Timestamp) -> Value {
+    let data: Vec<Value> = all(snapshot).map(|(provider, model)| entry(provider, model, shape, made)).collect();
+    match shape {
+        Shape::OpenAi => json!({"object": "list", "data": data}),
+        Shape::Anthropic => {
+            let id = |entry: Option<&Value>| entry.map(|entry| entry["id"].clone());
+            json!({"first_id": id(data.first()), "last_id": id(data.last()), "has_more": false, "data": data})
+        }
+    }
+}
+
+/// One model, by its id with or without the provider, or by an alias of either kind. Absent: no provider that is available knows it.
+pub fn find(snapshot: &Snapshot, name: &str, shape: Shape, made: Timestamp) -> Option<Value> {
+    let name = snapshot.aliases.get(name).map_or(name, String::as_str);
+    let called = |model: &ModelInfo, name: &str| model.id == name || model.aliases.iter().any(|alias| alias == name);
+    let found = all(snapshot).find(|(provider, model)| match name.split_once('/') {
+        Some((id, rest)) if id == provider.id => called(model, rest),
+        _ => called(model, name),
+    });
+    found.map(|(provider, model)| entry(provider, model, shape, made))
+}
+
+fn all(snapshot: &Snapshot) -> impl Iterator<Item = (&Provider, &ModelInfo)> {
+    let available = snapshot.providers.iter().filter(|provider| provider.ready().is_some());
+    available.flat_map(|provider| provider.models().iter().map(move |model| (&**provider, model)))
+}
+
+fn entry(provider: &Provider, model: &ModelInfo, shape: Shape, made: Timestamp) -> Value {
+    let id = format!("{}/{}", provider.id, model.id);
+    let name = model.name.as_deref().unwrap_or(&model.id);
+    let mut entry = match shape {
+        Shape::OpenAi => json!({"id": id, "object": "model", "created": made.as_second(), "owned_by": provider.id}),
+        Shape::Anthropic => json!({"id": id, "type": "model", "display_name": name, "created_at": made.to_string()}),
+    };
+    let plugin = provider.version().map_or(provider.id.as_str(), |version| version.info.id.as_str());
+    let price = price::of_model(plugin, model, SystemTime::now()).and_then(|price| serde_json::to_value(price).ok());
+    if let Value::Object(fields) = &mut entry {
+        fields.extend(described(provider, model, name));
+        fields.extend(price.into_iter().flat_map(|price| match price {
+            Value::Object(prices) => prices,
+            _ => Map::new(),
+        }));
+    }
+    entry
+}
+
+fn described(provider: &Provider, model: &ModelInfo, name: &str) -> Map<String, Value> {
+    let capabilities = model.capabilities.map(capability_words);
+    let fields = [
+        ("provider", json!(provider.id)),
+        ("name", json!(name)),
+        ("context_window", json!(model.context_window)),
+        ("max_output_tokens", json!(model.max_output)),
+        ("capabilities", json!(capabilities)),
+        ("aliases", json!(model.aliases)),
+        ("retires", json!(model.retires)),
+    ];
+    fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// What a model can do, in the contract's words.
+fn capability_words(capabilities: Capabilities) -> Vec<&'static str> {
+    let all = [
+        (Capabilities::CHAT, "chat"),
+        (Capabilities::STREAMING, "streaming"),
+        (Capabilities::TOOLS, "tools"),
+        (Capabilities::PARALLEL_TOOLS, "parallel_tools"),
+        (Capabilities::CUSTOM_TOOLS, "custom_tools"),
+        (Capabilities::JSON_OBJECT, "json_object"),
+        (Capabilities::JSON_SCHEMA, "json_schema"),
+        (Capabilities::IMAGE_INPUT, "image_input"),
+        (Capabilities::AUDIO_INPUT, "audio_input"),
+        (Capabilities::VIDEO_INPUT, "video_input"),
+        (Capabilities::DOCUMENT_INPUT, "document_input"),
+        (Capabilities::IMAGE_OUTPUT, "image_output"),
+        (Capabilities::AUDIO_OUTPUT, "audio_output"),
+        (Capabilities::MEDIA_BY_URL, "media_by_url"),
+        (Capabilities::REASONING, "reasoning"),
+        (Capabilities::SAMPLING, "sampling"),
+        (Capabilities::STOP_SEQUENCES, "stop_sequences"),
+        (Capabilities::LOGPROBS, "logprobs"),
+        (Capabilities::SEVERAL_CHOICES, "several_choices"),
+        (Capabilities::CACHE_BREAKPOINTS, "cache_breakpoints"),
+        (Capabilities::EMBEDDINGS, "embeddings"),
+        (Capabilities::PREFILL, "prefill"),
+    ];
+    all.into_iter().filter(|(flag, _)| capabilities.contains(*flag)).map(|(_, word)| word).collect()
+}

@@ -1,0 +1,57 @@
+//! What the gateway says of itself: whether it lives, whether it can answer, which providers it has.
+
+use crate::provider::{Provider, State};
+use crate::state::App;
+use axum::Json;
+use axum::extract::State as Shared;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+
+pub(super) async fn status(Shared(app): Shared<Arc<App>>) -> Response {
+    let snapshot = app.gateway.providers.load();
+    let providers: Map<String, Value> =
+        snapshot.providers.iter().map(|provider| (provider.id.clone(), provider_status(provider))).collect();
+    let available = snapshot.providers.iter().any(|provider| provider.ready().is_some());
+    Json(json!({
+        "status": if available { "ok" } else { "unavailable" },
+        "version": env!("CARGO_PKG_VERSION"),
+        "demo": app.demo,
+        "providers": providers,
+    }))
+    .into_response()
+}
+
+fn provider_status(provider: &Provider) -> Value {
+    let reason = match &provider.state {
+        State::Ready(_) => None,
+        State::Unavailable { reason, .. } => Some(reason),
+    };
+    let models: Vec<&str> = provider.models().iter().map(|model| model.id.as_str()).collect();
+    json!({
+        "available": reason.is_none(),
+        "reason": reason,
+        "simulated": provider.ready().is_some_and(|ready| ready.simulated),
+        "name": provider.version().map(|version| version.info.name.as_str()),
+        "plugin_version": provider.version().map(|version| version.info.version.as_str()),
+        "models": models,
+        "default_model": provider.default_model(None),
+    })
+}
+
+pub(super) async fn health(Shared(app): Shared<Arc<App>>) -> Response {
+    let uptime = Timestamp::now().duration_since(app.started_at).as_secs();
+    Json(json!({"status": "ok", "version": env!("CARGO_PKG_VERSION"), "uptime_seconds": uptime, "demo": app.demo})).into_response()
+}
+
+pub(super) async fn readyz(Shared(app): Shared<Arc<App>>) -> Response {
+    if app.stopping.is_cancelled() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "stopping").into_response();
+    }
+    if app.gateway.providers.load().providers.iter().all(|provider| provider.ready().is_none()) {
+        return (StatusCode::SERVICE_UNAVAILABLE, "no provider is available; GET /api/status says why").into_response();
+    }
+    "ready".into_response()
+}
