@@ -35,6 +35,8 @@ async fn a_stream_that_is_cut_ends_in_an_error_and_never_as_done() {
             assert!(!streamed.done && streamed.error.is_some() && !streamed.text.is_empty(), "{provider} {fault}: {streamed:?}");
             let record = gateway.process.wait_for_record("request", |line| line["request_id"] == id);
             assert!(record["error_type"].is_string() && record["status"] != 200, "{provider} {fault}: {record}");
+            let attempt = gateway.process.wait_for_record("attempt", |line| line["request_id"] == id);
+            assert!(attempt["error_type"].is_string(), "{provider} {fault}: {attempt}");
         }
     }
 }
@@ -72,4 +74,25 @@ async fn a_client_that_leaves_takes_its_upstream_request_along() {
     assert!(left.is_err());
     let record = gateway.process.wait_for_record("request", |line| line["stream"] == false && line["error_type"] == "cancelled");
     assert_eq!(record["status"], 499);
+}
+
+/// Longer than many a proxy waits for a first byte. Until a model speaks, its provider has the time that it has for its first byte.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_of_a_model_that_thinks_for_long_is_kept_waiting_by_pings() {
+    let simulator = Simulator::start();
+    let gateway = Setup::simulated(&simulator).env("IDLE_TIMEOUT", "500").start();
+    let pause = "stall-after=1;stall-ms=21000";
+    simulator.script("claude", &[pause, pause]).await;
+    let ask = async |wire: &str| {
+        let body =
+            serde_json::json!({"model": "claude", "max_tokens": 1000, "stream": true, "messages": [{"role": "user", "content": "Hello"}]});
+        let response = gateway.post(wire).json(&body).send().await.unwrap();
+        assert_eq!(header(&response, "x-gateway-attempts").as_deref(), Some("1"), "{wire}");
+        response.text().await.unwrap()
+    };
+    let (chat, messages) = tokio::join!(ask("/v1/chat/completions"), ask("/v1/messages"));
+    assert!(chat.split("simulated").next().unwrap().contains(": ping\n\n") && chat.contains("[DONE]"), "{chat}");
+    // One comes with every beginning.
+    let pings = messages.split("simulated").next().unwrap().matches("event: ping\n").count();
+    assert!(pings >= 2 && messages.contains("event: message_stop\n"), "{messages}");
 }

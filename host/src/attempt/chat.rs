@@ -6,16 +6,16 @@ use super::failure::AttemptError;
 use super::replays::{Replays, Sealer};
 use super::stream::EventStream;
 use super::upstream::Reply;
-use super::{Attempt, Exchange, Target};
+use super::{Attempt, Exchange, Target, fetch};
 use crate::contract::{
-    Capabilities, ChatEvent, ChatRequest, ChatResponse, Dropped, FailureKind, FinishReason, Framing, HttpRequest, HttpResponse, PartBody,
-    PartKind,
+    Capabilities, ChatEvent, ChatRequest, ChatResponse, Dropped, FinishReason, Framing, HttpRequest, HttpResponse, PartBody, PartKind,
 };
 use crate::domain::estimate::{self, Prompt};
 use crate::domain::{Blobs, Call, Gathered};
 use crate::plan::Candidate;
 use crate::plugin::{CallError, Fault, InFlight};
 use std::sync::Arc;
+use std::time::Instant;
 use uuid::Uuid;
 
 /// An answer, and what had to be left out of the request for it.
@@ -60,13 +60,14 @@ impl Exchange for ChatExchange {
 
     async fn run(&mut self, target: &Target<'_>, attempt: &mut Attempt) -> Result<Answered, AttemptError> {
         let version = target.ready.version.enter();
-        let mut encoded = self.encode(target, &version).await?;
+        let mut encoded = self.encode(target, &version, attempt).await?;
         let dropped = target.dropped(&mut encoded)?;
         let context = std::mem::take(&mut encoded.context);
         let framing = encoded.framing;
         let reply = target.send(&version, encoded, &self.blobs, attempt).await?;
         if is_stream(&reply, framing) {
             let answer = self.read_stream(target, version, (reply, framing, context), attempt).await?;
+            attempt.is_streaming = matches!(answer, Answer::Stream(_));
             return Ok(Answered { answer, dropped });
         }
         let (waited, whole) = reply.whole().await;
@@ -82,27 +83,28 @@ impl Exchange for ChatExchange {
 
 impl ChatExchange {
     /// Media that the provider does not fetch is fetched first, or when the adapter says so, if the operator allows it.
-    async fn encode(&mut self, target: &Target<'_>, version: &InFlight) -> Result<HttpRequest, AttemptError> {
+    async fn encode(&mut self, target: &Target<'_>, version: &InFlight, attempt: &mut Attempt) -> Result<HttpRequest, AttemptError> {
         let known = target.ready.version.model(&target.candidate.model).and_then(|model| model.capabilities);
         if known.is_some_and(|can| !can.contains(Capabilities::MEDIA_BY_URL)) {
-            self.fetch_media(target).await?;
+            self.fetch_media(target, attempt).await?;
         }
         match version.encode(Arc::clone(&self.request)).await {
-            Err(CallError::Failure(failure)) if failure.kind == FailureKind::Unsupported => {
-                if self.fetch_media(target).await? {
-                    return version.encode(Arc::clone(&self.request)).await.map_err(AttemptError::of_encode);
-                }
-                Err(AttemptError::Encode(failure))
+            Err(CallError::Failure(failure)) if target.driver.media.is_some() && fetch::names_url(&self.request.messages, &failure) => {
+                self.fetch_media(target, attempt).await?;
+                version.encode(Arc::clone(&self.request)).await.map_err(AttemptError::of_encode)
             }
             encoded => encoded.map_err(AttemptError::of_encode),
         }
     }
 
-    /// Whether anything was fetched.
-    async fn fetch_media(&mut self, target: &Target<'_>) -> Result<bool, AttemptError> {
-        let Some(fetcher) = &target.driver.media else { return Ok(false) };
+    /// Does nothing where the operator does not allow it.
+    async fn fetch_media(&mut self, target: &Target<'_>, attempt: &mut Attempt) -> Result<(), AttemptError> {
+        let Some(fetcher) = &target.driver.media else { return Ok(()) };
+        let began = Instant::now();
         let request = Arc::make_mut(&mut self.request);
-        fetcher.fetch_all(&mut request.messages, &mut self.blobs).await.map_err(AttemptError::Media)
+        let fetched = fetcher.fetch_all(&mut request.messages, &mut self.blobs).await;
+        attempt.elsewhere += began.elapsed();
+        fetched.map_err(AttemptError::Media)
     }
 
     async fn read_stream(
@@ -127,7 +129,7 @@ impl ChatExchange {
     }
 
     fn sealer(&self, target: &Target<'_>) -> Sealer {
-        Sealer::new(&target.candidate.provider.id, &self.request)
+        self.replays.sealer(&target.candidate.provider.id, &self.request.model)
     }
 
     /// Puts in what a provider leaves to the host.
@@ -176,13 +178,12 @@ impl Finishing {
 /// What a stream adds up to, for a caller who wants it whole.
 async fn gather(stream: &mut EventStream) -> Result<ChatResponse, AttemptError> {
     let mut gathered = Gathered::default();
-    let broken = |reason: String| AttemptError::Plugin(Fault::BrokeContract(reason));
     while let Some(events) = stream.next().await? {
         for event in events {
-            gathered.add(event).map_err(|disorder| broken(disorder.to_string()))?;
+            gathered.add(event).map_err(|disorder| stream.broke_contract(disorder.to_string()))?;
         }
     }
-    gathered.complete().ok_or_else(|| broken("its decoder did not end the stream".into()))
+    gathered.complete().ok_or_else(|| stream.broke_contract("its decoder did not end the stream".into()))
 }
 
 async fn decode(version: &InFlight, response: HttpResponse, context: String) -> Result<ChatResponse, AttemptError> {

@@ -51,8 +51,13 @@ impl Exchange for EmbedExchange {
         let mut answer = decoded.map_err(|error| AttemptError::of_decode(error, status))?;
         check_success(&version, status)?;
         if answer.vectors.len() != self.request.inputs.len() {
+            version.count_fault();
             let (got, wanted) = (answer.vectors.len(), self.request.inputs.len());
             return Err(AttemptError::Plugin(Fault::BrokeContract(format!("it gave {got} vectors for {wanted} inputs"))));
+        }
+        if !answer.vectors.iter().flatten().all(|number| number.is_finite()) {
+            version.count_fault();
+            return Err(AttemptError::Plugin(Fault::BrokeContract("it gave a vector with a number that is none".into())));
         }
         if !estimate::is_told(answer.usage.as_ref()) {
             answer.usage = Some(estimate::of_inputs(&self.request.inputs));

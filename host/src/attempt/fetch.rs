@@ -4,19 +4,24 @@
 //! the one that is connected to, also after a redirect, so that no name can point elsewhere in between. Not here: when it is needed (`chat`).
 
 use crate::config::MediaConfig;
-use crate::contract::{Media, MediaSource, Message, PartBody, ToolResultPart};
+use crate::contract::{Blob, Failure, FailureKind, Media, MediaSource, Message, PartBody, ToolResultPart};
 use crate::domain::{Blobs, TooManyBlobs};
 use bytes::{Bytes, BytesMut};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, Response, header, redirect};
+use std::collections::HashMap;
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 use url::{Host, Url};
 
 const MAX_REDIRECTS: usize = 3;
 /// What one request may have fetched, all in all.
 const MAX_FETCHES: usize = 20;
+const MAX_BYTES: usize = 64 << 20;
+/// Requests that media are fetched for at the same time; others wait, within their time.
+const MAX_REQUESTS: usize = 16;
 /// Types that some provider takes as media or as a document.
 const TYPES: [&str; 5] = ["image/", "audio/", "video/", "text/", "application/pdf"];
 
@@ -62,6 +67,19 @@ impl From<TooManyBlobs> for Reason {
 pub struct MediaFetcher {
     client: Client,
     config: MediaConfig,
+    places: Semaphore,
+}
+
+/// Whether a failure is about media that are named by URL.
+pub(super) fn names_url(messages: &[Message], failure: &Failure) -> bool {
+    let place = || {
+        let rest = failure.parameter.as_deref()?.strip_prefix("messages[")?;
+        let (message, rest) = rest.split_once("].parts[")?;
+        Some((message.parse::<usize>().ok()?, rest.split_once(']')?.0.parse::<usize>().ok()?))
+    };
+    let part = place().and_then(|(message, part)| messages.get(message)?.parts.get(part));
+    failure.kind == FailureKind::Unsupported
+        && part.is_some_and(|part| media_in(&part.body).any(|media| matches!(media.source, MediaSource::Url(_))))
 }
 
 impl MediaFetcher {
@@ -82,34 +100,54 @@ impl MediaFetcher {
             .dns_resolver(Arc::new(PublicOnly { private }))
             .timeout(config.timeout)
             .build()?;
-        Ok(Self { client, config })
+        Ok(Self { client, config, places: Semaphore::new(MAX_REQUESTS) })
     }
 
-    /// Puts a blob in the place of every URL of media. Whether there was any.
+    /// Puts a blob in the place of every URL of media. The time limit is for all of them.
     ///
     /// # Errors
     /// The first that could not be fetched.
-    pub(super) async fn fetch_all(&self, messages: &mut [Message], blobs: &mut Blobs) -> Result<bool, FetchError> {
-        let mut fetched = 0;
+    pub(super) async fn fetch_all(&self, messages: &mut [Message], blobs: &mut Blobs) -> Result<(), FetchError> {
+        let mut at = String::new();
+        let fetching = self.fetch_each(messages, blobs, &mut at);
+        let fetched = tokio::time::timeout(self.config.timeout, fetching).await;
+        fetched.unwrap_or(Err(FetchError { part: at, reason: Reason::TooSlow }))
+    }
+
+    /// `place`: the part that is being fetched.
+    async fn fetch_each(&self, messages: &mut [Message], blobs: &mut Blobs, place: &mut String) -> Result<(), FetchError> {
+        let mut fetched: HashMap<String, (String, Blob)> = HashMap::new();
+        let mut room = MAX_BYTES;
+        let mut permit = None;
         for (at, message) in messages.iter_mut().enumerate() {
             for (number, part) in message.parts.iter_mut().enumerate() {
                 for media in media_of(&mut part.body) {
                     let MediaSource::Url(url) = &media.source else { continue };
-                    let failed = |reason| FetchError { part: format!("messages[{at}].parts[{number}]"), reason };
-                    fetched += 1;
-                    if fetched > MAX_FETCHES {
-                        return Err(failed(Reason::TooMany));
-                    }
-                    let (media_type, bytes) = self.fetch(url).await.map_err(failed)?;
-                    media.source = MediaSource::Blob(blobs.add(bytes).map_err(|error| failed(error.into()))?);
+                    *place = format!("messages[{at}].parts[{number}]");
+                    let failed = |reason| FetchError { part: place.clone(), reason };
+                    let (media_type, blob) = match fetched.get(url) {
+                        Some(known) => known.clone(),
+                        None if fetched.len() >= MAX_FETCHES => return Err(failed(Reason::TooMany)),
+                        None => {
+                            if permit.is_none() {
+                                permit = self.places.acquire().await.ok();
+                            }
+                            let (media_type, bytes) = self.fetch(url, room).await.map_err(failed)?;
+                            room = room.saturating_sub(bytes.len());
+                            let blob = blobs.add(bytes).map_err(|error| failed(error.into()))?;
+                            fetched.insert(url.clone(), (media_type.clone(), blob));
+                            (media_type, blob)
+                        }
+                    };
+                    media.source = MediaSource::Blob(blob);
                     media.media_type.get_or_insert(media_type);
                 }
             }
         }
-        Ok(fetched > 0)
+        Ok(())
     }
 
-    async fn fetch(&self, url: &str) -> Result<(String, Bytes), Reason> {
+    async fn fetch(&self, url: &str, room: usize) -> Result<(String, Bytes), Reason> {
         let url = Url::parse(url).map_err(|_| Reason::Url)?;
         if !matches!(url.scheme(), "http" | "https") || !url.username().is_empty() || url.password().is_some() {
             return Err(Reason::Url);
@@ -122,19 +160,34 @@ impl MediaFetcher {
             return Err(Reason::Status(response.status().as_u16()));
         }
         let media_type = media_type(&response)?;
-        Ok((media_type, self.read(response).await?))
+        Ok((media_type, read(response, self.config.max_bytes.min(room)).await?))
     }
+}
 
-    async fn read(&self, mut response: Response) -> Result<Bytes, Reason> {
-        let mut bytes = BytesMut::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| explain(&error))? {
-            if bytes.len() + chunk.len() > self.config.max_bytes {
-                return Err(Reason::TooLarge(self.config.max_bytes));
-            }
-            bytes.extend_from_slice(&chunk);
+async fn read(mut response: Response, max_bytes: usize) -> Result<Bytes, Reason> {
+    let mut bytes = BytesMut::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| explain(&error))? {
+        if bytes.len() + chunk.len() > max_bytes {
+            return Err(Reason::TooLarge(max_bytes));
         }
-        Ok(bytes.freeze())
+        bytes.extend_from_slice(&chunk);
     }
+    Ok(bytes.freeze())
+}
+
+fn media_in(body: &PartBody) -> impl Iterator<Item = &Media> {
+    let own = match body {
+        PartBody::Image(media) | PartBody::Audio(media) | PartBody::Video(media) | PartBody::Document(media) => Some(media),
+        _ => None,
+    };
+    let content: &[ToolResultPart] = if let PartBody::ToolResult(result) = body { &result.content } else { &[] };
+    let of_result = content.iter().filter_map(|part| match part {
+        ToolResultPart::Image(media) | ToolResultPart::Audio(media) | ToolResultPart::Video(media) | ToolResultPart::Document(media) => {
+            Some(media)
+        }
+        ToolResultPart::Text(_) | ToolResultPart::Other(_) => None,
+    });
+    own.into_iter().chain(of_result)
 }
 
 fn media_of(body: &mut PartBody) -> Vec<&mut Media> {

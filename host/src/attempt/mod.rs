@@ -37,6 +37,10 @@ use retry::Next;
 use std::time::{Duration, Instant};
 use upstream::Reply;
 
+/// Of what an adapter says that it dropped: entries, and bytes of each text.
+const MAX_DROPPED: usize = 50;
+const MAX_DROPPED_BYTES: usize = 200;
+
 /// One upstream call, as it is logged and told.
 #[derive(Debug, Clone)]
 pub struct Attempt {
@@ -50,6 +54,10 @@ pub struct Attempt {
     pub duration: Duration,
     /// Of `duration`, waiting for the provider.
     pub waited: Duration,
+    /// Of `duration`, waiting for others: whoever has the caller's media.
+    pub elsewhere: Duration,
+    /// Whether it is not over yet: its answer is still being read.
+    pub is_streaming: bool,
     /// Waited before this attempt.
     pub backoff: Duration,
     /// The provider's own id of the request.
@@ -164,9 +172,13 @@ struct Target<'a> {
 }
 
 impl Target<'_> {
-    /// What an adapter left out of a request, if the operator allows that anything is.
+    /// What an adapter left out of a request, if the operator allows that anything is. As many as anybody reads: names may be the caller's own.
     fn dropped(&self, encoded: &mut HttpRequest) -> Result<Vec<Dropped>, AttemptError> {
-        let dropped = std::mem::take(&mut encoded.dropped);
+        let mut dropped = std::mem::take(&mut encoded.dropped);
+        dropped.truncate(MAX_DROPPED);
+        for text in dropped.iter_mut().flat_map(|dropped| [&mut dropped.parameter, &mut dropped.reason]) {
+            text.truncate(text.floor_char_boundary(MAX_DROPPED_BYTES));
+        }
         match self.driver.unsupported_params {
             UnsupportedParams::Reject if !dropped.is_empty() => Err(AttemptError::Dropped(dropped)),
             UnsupportedParams::Reject | UnsupportedParams::Drop => Ok(dropped),
@@ -201,6 +213,8 @@ impl Attempt {
             error: None,
             duration: Duration::ZERO,
             waited: Duration::ZERO,
+            elsewhere: Duration::ZERO,
+            is_streaming: false,
             backoff,
             provider_request_id: None,
         }

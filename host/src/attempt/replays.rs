@@ -4,16 +4,19 @@
 //! (`domain::replay`).
 
 use crate::contract::{ChatEvent, ChatRequest, ChatResponse, Native, Replay};
-use crate::domain::replay::{History, HistoryReader, Origin, history_of, open};
+use crate::domain::replay::{History, HistoryReader, Origin, open};
 
 /// Fields that a later version of the contract names.
 const LATER_FIELDS: &str = "llm-gateway";
 /// On a part whose replay was said after another conversation than the one before it now.
 const HISTORY_CHANGED: &str = r#"{"history_changed":true}"#;
 
-/// The replays of one request, taken out of it.
-#[derive(Debug, Default)]
-pub(super) struct Replays(Vec<Taken>);
+/// The replays of one request, taken out of it, and the conversation that its answer is given in.
+#[derive(Debug)]
+pub(super) struct Replays {
+    taken: Vec<Taken>,
+    history: History,
+}
 
 #[derive(Debug)]
 struct Taken {
@@ -21,40 +24,46 @@ struct Taken {
     part: usize,
     provider: String,
     replay: Replay,
+    /// Whether it was said after another conversation than the one before it now.
+    history_changed: bool,
 }
 
 impl Replays {
-    /// Takes the replays out of a request, and marks those of another conversation. What does not open is gone: it was not made here.
+    /// Takes the replays out of a request as it came. What does not open is gone: it was not made here.
     pub(super) fn take(request: &mut ChatRequest) -> Self {
         let mut taken = Vec::new();
-        if !request.messages.iter().flat_map(|message| &message.parts).any(|part| part.replay.is_some()) {
-            return Self(taken);
-        }
         let mut before = HistoryReader::default();
         for (at, message) in request.messages.iter_mut().enumerate() {
             let history = message.parts.iter().any(|part| part.replay.is_some()).then(|| before.so_far());
             for (number, part) in message.parts.iter_mut().enumerate() {
                 let Some(sealed) = part.replay.take() else { continue };
                 let Some((origin, data)) = open(&sealed.data) else { continue };
-                if history.is_some_and(|history| history != origin.history) {
-                    part.extras.push(Native { dialect: LATER_FIELDS.to_owned(), value: HISTORY_CHANGED.to_owned() });
-                }
+                let history_changed = history.is_some_and(|history| history != origin.history);
                 let replay = Replay { data: data.to_owned(), model: Some(origin.model) };
-                taken.push(Taken { message: at, part: number, provider: origin.provider, replay });
+                taken.push(Taken { message: at, part: number, provider: origin.provider, replay, history_changed });
             }
             before.read(message);
         }
-        Self(taken)
+        Self { taken, history: before.so_far() }
     }
 
     /// Puts in those of one provider instance, and no other's.
     pub(super) fn give(&self, provider: &str, request: &mut ChatRequest) {
-        for taken in &self.0 {
-            let part = request.messages.get_mut(taken.message).and_then(|message| message.parts.get_mut(taken.part));
-            if let Some(part) = part {
-                part.replay = (taken.provider == provider).then(|| taken.replay.clone());
+        for taken in &self.taken {
+            let Some(message) = request.messages.get_mut(taken.message) else { continue };
+            let Some(part) = message.parts.get_mut(taken.part) else { continue };
+            let its_own = taken.provider == provider;
+            part.replay = its_own.then(|| taken.replay.clone());
+            part.extras.retain(|native| native.value != HISTORY_CHANGED);
+            if its_own && taken.history_changed {
+                part.extras.push(Native { dialect: LATER_FIELDS.to_owned(), value: HISTORY_CHANGED.to_owned() });
             }
         }
+    }
+
+    /// What seals the replays of an answer by this provider instance and model.
+    pub(super) fn sealer(&self, provider: &str, model: &str) -> Sealer {
+        Sealer(Origin { provider: provider.to_owned(), model: model.to_owned(), history: self.history })
     }
 }
 
@@ -63,11 +72,6 @@ impl Replays {
 pub(super) struct Sealer(Origin);
 
 impl Sealer {
-    pub(super) fn new(provider: &str, request: &ChatRequest) -> Self {
-        let history: History = history_of(&request.messages);
-        Self(Origin { provider: provider.to_owned(), model: request.model.clone(), history })
-    }
-
     pub(super) fn seal_event(&self, event: &mut ChatEvent) {
         if let ChatEvent::PartClosed(closing) = event {
             self.seal(&mut closing.replay);
@@ -102,12 +106,12 @@ mod tests {
 
     /// What a caller sends after an answer with one thought of claude's.
     fn next_turn(first: &str, first_again: &str) -> ChatRequest {
-        let asked = chat_request("opus".into(), vec![user(first)]);
+        let mut asked = chat_request("opus".into(), vec![user(first)]);
         let thought = Part { replay: Some(Replay { data: "sig".into(), model: None }), ..part(PartBody::Thinking("hm".into())) };
         let finish = Finish { reason: FinishReason::Stop, raw: None, stop_sequence: None, extras: Vec::new() };
         let choice = Choice { index: 0, parts: vec![thought], finish, logprobs: None };
         let mut answer = ChatResponse { id: None, model: None, choices: vec![choice], usage: None, extras: Vec::new() };
-        Sealer::new("claude", &asked).seal_answer(&mut answer);
+        Replays::take(&mut asked).sealer("claude", "opus").seal_answer(&mut answer);
         let parts = answer.choices.remove(0).parts;
         chat_request("opus".into(), vec![user(first_again), message(Role::Assistant, parts), user("more")])
     }

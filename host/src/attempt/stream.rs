@@ -6,17 +6,15 @@
 use super::chat::Finishing;
 use super::failure::{AttemptError, UpstreamError};
 use super::frames::Splitter;
-use super::upstream::{Piece, Reply};
-use crate::contract::{ChatEvent, FinishReason, Frame, Framing};
+use super::upstream::{Piece, Reply, Stage};
+use crate::contract::{ChatEvent, FinishReason, Frame, Framing, StreamStart};
 use crate::domain;
 use crate::domain::estimate::Output;
 use crate::plugin::{Decoder, Fault, InFlight};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Events of one piece of a stream. A piece has some ten kilobytes, and a frame seldom gives more than three.
 const MAX_EVENTS_PER_CHUNK: usize = 20_000;
-/// Of all events of a stream: a caller who can be shown one part at a time may have to be shown the others all at the end.
-const MAX_STREAM_BYTES: usize = 64 << 20;
 /// After this, a caller who sees nothing is told that there is still something to wait for.
 const QUIET: Duration = Duration::from_secs(10);
 /// Events that may come before an answer begins.
@@ -29,10 +27,12 @@ pub struct EventStream {
     decoder: Decoder,
     version: InFlight,
     finishing: Finishing,
+    stage: Stage,
     /// What the answer comes to so far.
     output: Output,
-    /// What of the limit on all events is left, in bytes.
+    /// What of the limit on all events is left, in bytes: a caller who can be shown one part at a time may have to be shown the others at the end.
     room: usize,
+    max_bytes: usize,
     /// What was read while it was decided whether this stream is an answer.
     held: Vec<ChatEvent>,
     /// What ended the stream, told after the events that came before it.
@@ -52,15 +52,17 @@ impl EventStream {
         finishing: Finishing,
         key: Option<&str>,
     ) -> Self {
-        let (waited, status) = (reply.waited, reply.status());
+        let (waited, status, max_bytes) = (reply.waited, reply.status(), reply.answer_bytes());
         Self {
             reply: Some(reply),
             splitter: Some(Splitter::new(framing)),
             decoder,
             version,
             finishing,
+            stage: Stage::Beginning,
             output: Output::default(),
-            room: MAX_STREAM_BYTES,
+            room: max_bytes,
+            max_bytes,
             held: Vec::new(),
             failed: None,
             waited,
@@ -75,9 +77,15 @@ impl EventStream {
     }
 
     /// Reads until the answer has begun: until then a failure is like any other, and another attempt may follow.
+    ///
+    /// A provider that says that it has begun and then thinks for long has answered too: the caller is told, and kept waiting.
     pub(super) async fn begin(&mut self) -> Result<(), AttemptError> {
+        let began = Instant::now();
         let mut held = Vec::new();
         while let Some(events) = self.read().await? {
+            if !held.is_empty() && events.is_empty() && began.elapsed() >= QUIET {
+                break;
+            }
             held.extend(events);
             if held.len() > MAX_EVENTS_PER_CHUNK + MAX_EVENTS_BEFORE {
                 self.fault(Fault::BrokeContract("its decoder gives events without beginning an answer".into()));
@@ -90,7 +98,18 @@ impl EventStream {
         Ok(())
     }
 
-    /// The next events; none of them when the provider has been quiet for a while; nothing after the end. After an error there is nothing more.
+    /// What the first event told of the answer, once it has begun.
+    pub fn start(&self) -> Option<&StreamStart> {
+        self.held.iter().find_map(|event| if let ChatEvent::Started(start) = event { Some(start) } else { None })
+    }
+
+    /// The plugin's fault that shows in what it gave.
+    pub(super) fn broke_contract(&self, reason: String) -> AttemptError {
+        self.version.count_fault();
+        AttemptError::Plugin(Fault::BrokeContract(reason))
+    }
+
+    /// The next events; none of them when nothing came that means anything; nothing after the end. After an error there is nothing more.
     ///
     /// # Errors
     /// When the provider fails in mid-stream, the stream is cut or stalls, or the plugin breaks.
@@ -102,8 +121,11 @@ impl EventStream {
     }
 
     async fn read(&mut self) -> Result<Option<Vec<ChatEvent>>, AttemptError> {
-        while self.failed.is_none() && self.splitter.is_some() {
-            let Some(mut events) = self.step().await else { return Ok(Some(Vec::new())) };
+        if self.failed.is_none() && self.splitter.is_some() {
+            let mut events = self.step().await;
+            if events.iter().any(begins_answer) {
+                self.stage = Stage::Begun;
+            }
             if let Some(ended) = events.iter().position(|event| matches!(event, ChatEvent::Ended)) {
                 events.truncate(ended + 1);
                 // Before the end: what comes after it is not read.
@@ -113,19 +135,28 @@ impl EventStream {
                 self.splitter = None;
                 self.failed = None;
             }
-            if !events.is_empty() {
+            if self.splitter.is_none() {
+                self.let_go();
+            }
+            if !events.is_empty() || (self.failed.is_none() && self.splitter.is_some()) {
                 return Ok(Some(events));
             }
         }
-        if let Some(error) = self.failed.take() {
-            self.stop();
-            return Err(error.tamed(self.key.as_deref()));
+        match self.failed.take() {
+            Some(error) => {
+                self.stop();
+                Err(error.tamed(self.key.as_deref()))
+            }
+            None => Ok(None),
         }
-        if let Some(reply) = self.reply.take() {
+    }
+
+    /// The connection of a stream that is over is of use again when its last bytes are read, for which nobody waits.
+    fn let_go(&mut self) {
+        if let Some(reply) = self.reply.take_if(|_| self.failed.is_none()) {
             self.waited = reply.waited;
-            reply.drain().await;
+            tokio::spawn(reply.drain());
         }
-        Ok(None)
     }
 
     /// Nothing more is read; the connection is closed.
@@ -135,12 +166,12 @@ impl EventStream {
         self.reply = None;
     }
 
-    /// Reads one piece of the body; nothing if none came. What it fails by is kept in `failed`.
-    async fn step(&mut self) -> Option<Vec<ChatEvent>> {
-        let (Some(reply), Some(splitter)) = (self.reply.as_mut(), self.splitter.as_mut()) else { return Some(Vec::new()) };
+    /// Reads one piece of the body, if one comes. What it fails by is kept in `failed`.
+    async fn step(&mut self) -> Vec<ChatEvent> {
+        let (Some(reply), Some(splitter)) = (self.reply.as_mut(), self.splitter.as_mut()) else { return Vec::new() };
         let mut frames = Vec::new();
-        let events = match reply.piece(QUIET).await {
-            Ok(Piece::Quiet) => return None,
+        match reply.piece(QUIET, self.stage).await {
+            Ok(Piece::Quiet) => Vec::new(),
             Ok(Piece::Bytes(chunk)) => {
                 let fits = splitter.push(&chunk, &mut frames);
                 let events = self.push(frames).await;
@@ -151,8 +182,7 @@ impl EventStream {
             }
             Ok(Piece::End) => self.body_ended(None).await,
             Err(error) => self.body_ended(Some(error)).await,
-        };
-        Some(events)
+        }
     }
 
     async fn body_ended(&mut self, cut: Option<UpstreamError>) -> Vec<ChatEvent> {
@@ -204,7 +234,7 @@ impl EventStream {
         events.iter_mut().for_each(|event| self.finishing.finish(event, &mut self.output));
         self.room = self.room.saturating_sub(events.iter().map(domain::size).sum());
         if self.room == 0 {
-            self.failed.get_or_insert(AttemptError::Upstream(UpstreamError::TooLarge(MAX_STREAM_BYTES)));
+            self.failed.get_or_insert(AttemptError::Upstream(UpstreamError::TooLarge(self.max_bytes)));
         }
         events
     }

@@ -37,6 +37,13 @@ pub struct Reply {
     quiet: Duration,
 }
 
+/// How far an answer has come: a model may think for long before it begins to speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    Beginning,
+    Begun,
+}
+
 /// What reading on gave.
 #[derive(Debug)]
 pub(super) enum Piece {
@@ -126,6 +133,11 @@ impl Reply {
         self.response.status().as_u16()
     }
 
+    /// The limit on an answer.
+    pub(super) fn answer_bytes(&self) -> usize {
+        self.config.answer_bytes
+    }
+
     /// A header's value, if it is UTF-8.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.response.headers().get(name)?.to_str().ok()
@@ -139,7 +151,7 @@ impl Reply {
 
     /// The next bytes; nothing when the body is over.
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, UpstreamError> {
-        match self.piece(self.config.idle_timeout).await? {
+        match self.piece(self.config.idle_timeout, Stage::Begun).await? {
             Piece::Bytes(bytes) => Ok(Some(bytes)),
             Piece::End => Ok(None),
             Piece::Quiet => Err(UpstreamError::IdleTimeout(self.config.idle_timeout)),
@@ -147,9 +159,13 @@ impl Reply {
     }
 
     /// As above, but no longer than `patience`, after which it may be asked again: nothing is lost.
-    pub(super) async fn piece(&mut self, patience: Duration) -> Result<Piece, UpstreamError> {
+    pub(super) async fn piece(&mut self, patience: Duration, stage: Stage) -> Result<Piece, UpstreamError> {
         let began = Instant::now();
-        let left = self.config.idle_timeout.saturating_sub(self.quiet);
+        let limit = match stage {
+            Stage::Beginning => self.config.first_byte_timeout.max(self.config.idle_timeout),
+            Stage::Begun => self.config.idle_timeout,
+        };
+        let left = limit.saturating_sub(self.quiet);
         let outcome = tokio::time::timeout(patience.min(left), self.response.chunk()).await;
         let elapsed = began.elapsed();
         self.waited += elapsed;
@@ -158,7 +174,7 @@ impl Reply {
                 self.quiet += elapsed;
                 Ok(Piece::Quiet)
             }
-            Err(_elapsed) => Err(UpstreamError::IdleTimeout(self.config.idle_timeout)),
+            Err(_elapsed) => Err(UpstreamError::IdleTimeout(limit)),
             Ok(Err(error)) => Err(UpstreamError::Broken(root_cause(&error))),
             Ok(Ok(chunk)) => {
                 self.quiet = Duration::ZERO;
@@ -214,7 +230,7 @@ mod tests {
         let mut reply = reply(vec![(25 * SECOND, "late"), (55 * SECOND, "later"), (61 * SECOND, "too late")]);
         let mut seen = Vec::new();
         let error = loop {
-            match reply.piece(10 * SECOND).await {
+            match reply.piece(10 * SECOND, Stage::Begun).await {
                 Ok(Piece::Quiet) => seen.push("quiet".to_owned()),
                 Ok(Piece::Bytes(bytes)) => seen.push(String::from_utf8(bytes.to_vec()).unwrap()),
                 Ok(Piece::End) => unreachable!("the body does not end"),

@@ -127,18 +127,17 @@ impl HistoryReader {
     }
 }
 
-/// What the whole of a conversation stands for.
-pub fn history_of(messages: &[Message]) -> History {
-    let mut reader = HistoryReader::default();
-    messages.iter().for_each(|message| reader.read(message));
-    reader.so_far()
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::domain::part;
+
+    fn history_of(messages: &[Message]) -> History {
+        let mut reader = HistoryReader::default();
+        messages.iter().for_each(|message| reader.read(message));
+        reader.so_far()
+    }
 
     fn said(role: Role, texts: &[&str]) -> Message {
         let parts = texts.iter().map(|text| part(PartBody::Text((*text).to_owned()))).collect();

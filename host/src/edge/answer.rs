@@ -5,8 +5,9 @@ use super::dialect::{self, Dialect, Form, Head, Render};
 use super::error::ApiError;
 use super::turns::Turns;
 use crate::attempt::{Answer, Answered, AttemptError, Embedded, EventStream};
-use crate::contract::{ChatEvent, ChatResponse, Dropped};
+use crate::contract::{ChatEvent, ChatResponse, Dropped, StreamStart};
 use crate::domain::events_of;
+use crate::plugin::Fault;
 use crate::settle::{Account, Ending};
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -14,9 +15,13 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures_util::stream;
 use jiff::Timestamp;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use std::convert::Infallible;
+use std::time::{Duration, Instant};
 
 const MAX_HEADER_BYTES: usize = 1000;
+/// What is between caller and gateway often closes a connection that is idle for half a minute.
+const PING_AFTER: Duration = Duration::from_secs(10);
 
 /// An error, told and booked.
 pub fn refuse(account: Account, error: &ApiError, dialect: Dialect) -> Response {
@@ -46,7 +51,7 @@ impl Told {
     /// `name`: what the caller calls a field that is named by its path in the canonical request.
     fn new(dialect: Dialect, dropped: &[Dropped], name: impl Fn(&str) -> String) -> Self {
         let mut told = Self::all(dialect);
-        for parameter in dropped.iter().map(|dropped| name(&dropped.parameter)) {
+        for parameter in dropped.iter().map(|dropped| header_word(&name(&dropped.parameter))) {
             if !told.dropped.contains(&parameter) {
                 told.dropped.push(parameter);
             }
@@ -90,6 +95,12 @@ pub fn embeddings(account: Account, embedded: &Embedded, encoding: Encoding) -> 
     reply(account, Told::new(Dialect::Chat, &embedded.dropped, dialect::embeddings::caller_parameter), body)
 }
 
+/// A name as it can stand in a list in a header; it may be the caller's own.
+fn header_word(name: &str) -> String {
+    const TO_ESCAPE: &AsciiSet = &CONTROLS.add(b' ').add(b',').add(b'%');
+    utf8_percent_encode(name, TO_ESCAPE).to_string()
+}
+
 /// Keeps the turns that the caller may not bring back.
 fn keep(turns: &Turns, renderer: &mut dyn Render) {
     for (call_ids, turn) in renderer.turns() {
@@ -119,6 +130,17 @@ impl Source {
         Self::Told(Some(events_of(answer)))
     }
 
+    /// What the first event tells of the answer.
+    fn start(&self) -> Option<&StreamStart> {
+        match self {
+            Self::Told(events) => match events.as_ref()?.first()? {
+                ChatEvent::Started(start) => Some(start),
+                _ => None,
+            },
+            Self::Live(stream) => stream.start(),
+        }
+    }
+
     async fn next(&mut self) -> Result<Option<Vec<ChatEvent>>, AttemptError> {
         match self {
             Self::Told(events) => Ok(events.take()),
@@ -130,16 +152,12 @@ impl Source {
 /// A stream on its way to the caller. Dropped early, the account says that the caller left, and the provider's connection is closed.
 struct Rendering {
     source: Source,
+    /// Closed with the last event.
     account: Option<Account>,
     dialect: Dialect,
-    renderer: Renderer,
+    renderer: Box<dyn Render>,
     turns: Turns,
-}
-
-/// Made once the first events have told the answer's id and model.
-enum Renderer {
-    Waiting(Option<Form>),
-    Ready(Box<dyn Render>),
+    last_sent: Instant,
 }
 
 fn chat_stream(account: Account, told: Told, source: Source, form: Form, turns: &Turns) -> Response {
@@ -149,8 +167,12 @@ fn chat_stream(account: Account, told: Told, source: Source, form: Form, turns: 
     // Asks proxies of the nginx kind not to hold back what is streamed.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     let dialect = told.dialect;
-    let account = with_headers(account, told, &mut headers);
-    let rendering = Rendering { source, account: Some(account), dialect, renderer: Renderer::Waiting(Some(form)), turns: turns.clone() };
+    let (id, model) = source.start().map_or((None, None), |start| (start.id.as_deref(), start.model.as_deref()));
+    let renderer = form.renderer(head(&account, dialect, id, model));
+    // A caller who has waited for long is told at once that there is an answer to come.
+    let last_sent = account.context().started;
+    let account = Some(with_headers(account, told, &mut headers));
+    let rendering = Rendering { source, account, dialect, renderer, turns: turns.clone(), last_sent };
     let body = stream::unfold(rendering, |mut rendering| async move {
         let bytes = rendering.next().await?;
         Some((Ok::<_, Infallible>(bytes), rendering))
@@ -167,64 +189,55 @@ impl Rendering {
         loop {
             let mut out = Vec::new();
             match self.source.next().await {
-                Ok(Some(events)) if events.is_empty() => self.ping(&mut out),
                 Ok(Some(events)) => self.render(&events, &mut out),
                 Ok(None) => {
                     self.close(None);
                     return None;
                 }
-                Err(error) => {
-                    self.fail(&ApiError::of_attempt(&error, self.dialect, &|path| self.dialect.parameter(path)), &mut out);
-                    return Some(Bytes::from(out));
-                }
+                Err(error) => self.fail(&error, &mut out),
+            }
+            // What means nothing to the caller may come for as long as nothing does.
+            if out.is_empty() && self.last_sent.elapsed() >= PING_AFTER {
+                self.renderer.ping(&mut out);
             }
             if !out.is_empty() {
+                self.last_sent = Instant::now();
                 return Some(Bytes::from(out));
             }
         }
     }
 
     fn render(&mut self, events: &[ChatEvent], out: &mut Vec<u8>) {
-        let Some(account) = &mut self.account else { return };
-        if let Renderer::Waiting(form) = &mut self.renderer
-            && let Some(form) = form.take()
-        {
-            let start = events.iter().find_map(|event| if let ChatEvent::Started(start) = event { Some(start) } else { None });
-            let (id, model) = start.map_or((None, None), |start| (start.id.as_deref(), start.model.as_deref()));
-            self.renderer = Renderer::Ready(form.renderer(head(account, self.dialect, id, model)));
-        }
-        let Renderer::Ready(renderer) = &mut self.renderer else { return };
         for event in events {
+            let Some(account) = &mut self.account else { return };
             account.event(event);
-            renderer.event(event, out);
-            // Before the caller has seen the end, and comes back with it.
+            self.renderer.event(event, out);
+            if let Some(reason) = self.renderer.broken() {
+                return self.fail(&AttemptError::Plugin(Fault::BrokeContract(reason)), out);
+            }
+            // Before the caller has seen the end, and leaves or comes back with it.
             if matches!(event, ChatEvent::Ended) {
-                keep(&self.turns, &mut **renderer);
+                keep(&self.turns, &mut *self.renderer);
+                self.close(None);
             }
         }
     }
 
-    fn ping(&self, out: &mut Vec<u8>) {
-        if let Renderer::Ready(renderer) = &self.renderer {
-            renderer.ping(out);
-        }
-    }
-
-    fn fail(&mut self, error: &ApiError, out: &mut Vec<u8>) {
-        // Before the first event there is nothing to fail: the renderer is made with it.
-        self.render(&[], out);
+    fn fail(&mut self, error: &AttemptError, out: &mut Vec<u8>) {
         let Some(account) = &self.account else { return };
-        let body = error.body(self.dialect, &account.context().id);
-        if let Renderer::Ready(renderer) = &mut self.renderer {
-            renderer.failure(&body, out);
-        }
-        self.close(Some(error));
+        let error = ApiError::of_attempt(error, self.dialect, &|path| self.dialect.parameter(path));
+        self.renderer.failure(&error.body(self.dialect, &account.context().id), out);
+        self.close(Some(&error));
     }
 
     fn close(&mut self, error: Option<&ApiError>) {
         let Some(mut account) = self.account.take() else { return };
         if let Source::Live(stream) = &self.source {
             account.streamed(stream.waited());
+        }
+        if error.is_some() {
+            // Nobody waits for the rest of it.
+            self.source = Source::Told(None);
         }
         // 200 went out with the head; the error's own status says more in the books.
         let status = error.map_or(StatusCode::OK, |error| error.status);

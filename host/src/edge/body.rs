@@ -16,7 +16,10 @@ const LINGER: Duration = Duration::from_millis(500);
 /// # Errors
 /// 415 for another content type, 413 for a body over the limit, 408 for one that takes too long, 400 for one that broke off.
 pub async fn read_json(request: Request<Body>, limits: &RequestLimits) -> Result<Bytes, BadRequest> {
-    check_content_type(request.headers())?;
+    if let Err(wrong) = check_content_type(request.headers()) {
+        discard(request.into_body()).await;
+        return Err(wrong);
+    }
     let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     let mut body = request.into_body();
     let read = async {

@@ -2,7 +2,7 @@
 
 use super::{BadRequest, dialect::Dialect};
 use crate::attempt::{AttemptError, Origin, dropped_message};
-use crate::contract::Retry;
+use crate::contract::{Failure, Retry};
 use crate::domain::{ErrorKind, RequestId};
 use crate::pipeline::CallFailure;
 use crate::plan::PlanError;
@@ -91,13 +91,12 @@ impl ApiError {
         let kind = error.kind();
         let failure = error.failure();
         let retry_after = error.retry_after(Timestamp::now()).or((kind == ErrorKind::Overloaded).then_some(SOON));
-        let own_code = failure.and_then(|failure| failure.provider_code.clone().or(failure.provider_type.clone()));
         Self {
             status: status_of_attempt(kind, error.status(), dialect),
             kind,
-            code: own_code.unwrap_or_else(|| kind.as_str().to_owned()),
+            code: code(kind, failure, dialect),
             param: error.parameter().map(name),
-            message: told(error, name),
+            message: told(error, dialect, name),
             origin: error.origin(),
             retry_after,
             never_retry: failure.is_some_and(|failure| failure.retry == Retry::Never),
@@ -181,11 +180,31 @@ impl ApiError {
     }
 }
 
-/// What an adapter says of a request names the field in no caller's words.
-fn told(error: &AttemptError, name: &dyn Fn(&str) -> String) -> String {
+/// OpenAI's clients act on its codes whoever answered; else the provider's own narrower word.
+fn code(kind: ErrorKind, failure: Option<&Failure>, dialect: Dialect) -> String {
+    let openai = match kind {
+        ErrorKind::ContextLength => Some("context_length_exceeded"),
+        ErrorKind::RateLimited => Some("rate_limit_exceeded"),
+        ErrorKind::QuotaExhausted => Some("insufficient_quota"),
+        _ => None,
+    };
+    let openai = openai.filter(|_| matches!(dialect, Dialect::Chat | Dialect::Responses));
+    let own = || failure.and_then(|failure| failure.provider_code.as_deref().or(failure.provider_type.as_deref()));
+    openai.or_else(own).unwrap_or(kind.as_str()).to_owned()
+}
+
+const TOO_LONG: &str = "prompt is too long";
+
+/// What went wrong, with the field's name, which an adapter's words don't have.
+fn told(error: &AttemptError, dialect: Dialect, name: &dyn Fn(&str) -> String) -> String {
     match (error, error.parameter()) {
         (AttemptError::Dropped(dropped), _) => dropped_message(dropped, name),
         (AttemptError::Encode(failure), Some(path)) => format!("`{}`: {}", name(path), failure.message),
+        // By these words agents on Anthropic's wire know that they have to compact.
+        (_, _) if error.kind() == ErrorKind::ContextLength && dialect == Dialect::Messages => {
+            let message = error.message();
+            if message.contains(TOO_LONG) { message } else { format!("{TOO_LONG}: {message}") }
+        }
         _ => error.message(),
     }
 }

@@ -4,6 +4,7 @@
 //! tool loop providers demand them, so a turn with tool calls is kept here for a while: in memory, as an aid only, for the carrier needs no memory.
 
 use crate::contract::{Message, PartBody, Role};
+use crate::domain::replay::{History, HistoryReader};
 use crate::edge::dialect::chat;
 use moka::sync::Cache;
 use std::sync::Arc;
@@ -18,11 +19,18 @@ const KEPT_FOR: Duration = Duration::from_secs(3600);
 
 /// The turns that were said last.
 #[derive(Debug, Clone)]
-pub struct Turns(Cache<String, Arc<str>>);
+pub struct Turns(Cache<String, Arc<Kept>>);
+
+#[derive(Debug)]
+struct Kept {
+    turn: String,
+    /// The conversation that it was said in. Who does not hold it gets nothing, whatever ids a provider gives to its calls.
+    history: History,
+}
 
 impl Default for Turns {
     fn default() -> Self {
-        let weigh = |id: &String, turn: &Arc<str>| u32::try_from(id.len() + turn.len()).unwrap_or(u32::MAX);
+        let weigh = |id: &String, kept: &Arc<Kept>| u32::try_from(id.len() + kept.turn.len()).unwrap_or(u32::MAX);
         Self(Cache::builder().max_capacity(MAX_BYTES).weigher(weigh).time_to_live(KEPT_FOR).build())
     }
 }
@@ -33,25 +41,37 @@ impl Turns {
         if turn.len() > MAX_TURN_BYTES {
             return;
         }
-        let turn: Arc<str> = Arc::from(turn);
+        let Some(history) = chat::history_of(&turn) else { return };
+        let kept = Arc::new(Kept { turn, history });
         for id in call_ids {
-            self.0.insert(id, Arc::clone(&turn));
+            self.0.insert(id, Arc::clone(&kept));
         }
     }
 
     /// Gives the assistant's messages of a conversation back what they lost.
     pub(super) fn restore(&self, messages: &mut [Message]) {
-        for message in messages.iter_mut().filter(|message| message.role == Role::Assistant) {
-            if message.parts.iter().any(|part| part.replay.is_some()) {
-                continue;
-            }
-            let calls = message.parts.iter().filter_map(|part| match &part.body {
-                PartBody::ToolCall(call) => Some(call.id.as_str()),
-                _ => None,
-            });
-            if let Some(turn) = calls.filter_map(|id| self.0.get(id)).next() {
-                chat::restore(&mut message.parts, &turn);
-            }
+        let found: Vec<Option<Arc<Kept>>> = messages.iter().map(|message| self.of(message)).collect();
+        if found.iter().all(Option::is_none) {
+            return;
         }
+        let mut before = HistoryReader::default();
+        for (message, kept) in messages.iter_mut().zip(found) {
+            // A conversation stands in one place only, so a turn is put back once at most.
+            if let Some(kept) = kept.filter(|kept| kept.history == before.so_far()) {
+                chat::restore(&mut message.parts, &kept.turn);
+            }
+            before.read(message);
+        }
+    }
+
+    fn of(&self, message: &Message) -> Option<Arc<Kept>> {
+        if message.role != Role::Assistant || message.parts.iter().any(|part| part.replay.is_some()) {
+            return None;
+        }
+        let calls = message.parts.iter().filter_map(|part| match &part.body {
+            PartBody::ToolCall(call) => Some(call.id.as_str()),
+            _ => None,
+        });
+        calls.filter_map(|id| self.0.get(id)).next()
     }
 }

@@ -23,6 +23,8 @@ pub struct Account {
     /// The one that is under way.
     open: Option<(Attempt, std::time::Instant)>,
     attempts: Vec<Attempt>,
+    /// When the last of them began, if its answer is still being read.
+    streaming: Option<std::time::Instant>,
     usage: Option<Usage>,
     answered_model: Option<String>,
     finish: Option<FinishReason>,
@@ -57,6 +59,7 @@ impl Account {
             stream: false,
             open: None,
             attempts: Vec::new(),
+            streaming: None,
             usage: None,
             answered_model: None,
             finish: None,
@@ -120,7 +123,7 @@ impl Account {
 
     /// Time spent in the gateway itself until now. Said once, when the answer's head goes out.
     pub fn overhead(&mut self) -> Duration {
-        let elsewhere: Duration = self.attempts.iter().map(|attempt| attempt.waited + attempt.backoff).sum();
+        let elsewhere: Duration = self.attempts.iter().map(|attempt| attempt.waited + attempt.elsewhere + attempt.backoff).sum();
         *self.overhead.get_or_insert_with(|| self.context.started.elapsed().saturating_sub(elsewhere))
     }
 
@@ -172,6 +175,7 @@ impl Account {
     }
 
     fn log(&mut self, ending: Ending<'_>) {
+        self.log_streamed(ending.error);
         let overhead = self.overhead();
         let earlier: Duration = self.attempts.iter().map(|attempt| attempt.waited).sum();
         let upstream = earlier.max(self.waited_streaming);
@@ -214,21 +218,35 @@ impl Observer for Account {
         self.open = Some((attempt.clone(), std::time::Instant::now()));
     }
 
+    /// An attempt whose answer is still being read is logged with the request, when it is known how it went.
     fn ended(&mut self, attempt: Attempt) {
-        self.open = None;
-        self.log_attempt(&attempt);
+        let began = self.open.take().map(|(_, began)| began);
+        self.streaming = began.filter(|_| attempt.is_streaming);
+        if self.streaming.is_none() {
+            self.log_attempt(&attempt, self.attempts.len() + 1);
+        }
         self.attempts.push(attempt);
     }
 }
 
 impl Account {
-    fn log_attempt(&self, attempt: &Attempt) {
+    /// Logs the attempt that streamed, now that it is over.
+    fn log_streamed(&mut self, error: Option<(ErrorKind, &str)>) {
+        let (Some(began), Some(attempt)) = (self.streaming.take(), self.attempts.last_mut()) else { return };
+        attempt.duration = began.elapsed();
+        attempt.waited = attempt.waited.max(self.waited_streaming);
+        attempt.error = error.map(|(kind, message)| (kind, message.to_owned()));
+        let attempt = attempt.clone();
+        self.log_attempt(&attempt, self.attempts.len());
+    }
+
+    fn log_attempt(&self, attempt: &Attempt, number: usize) {
         tracing::info!(
             target: "llm_gateway::attempt",
             request_id = %self.context.id,
             route = self.context.route,
             tenant = "default",
-            attempt = self.attempts.len() + 1,
+            attempt = number,
             provider = attempt.provider,
             model = attempt.model,
             plugin_version = attempt.plugin_version,
@@ -254,7 +272,7 @@ impl Drop for Account {
         if let Some((mut attempt, began)) = self.open.take() {
             attempt.duration = began.elapsed();
             attempt.error = Some((ErrorKind::Cancelled, left.to_owned()));
-            self.log_attempt(&attempt);
+            self.log_attempt(&attempt, self.attempts.len() + 1);
             self.attempts.push(attempt);
         }
         self.log(Ending { status: CLIENT_CLOSED_REQUEST, error: Some((ErrorKind::Cancelled, left)) });

@@ -4,7 +4,7 @@
 //! request: providers are asked for numbers in their own way.
 
 use super::chat::DIALECT;
-use crate::contract::Native;
+use super::openai::{self, Tokens};
 use crate::contract::embeddings::{EmbeddingInput, EmbeddingRequest, EmbeddingResponse};
 use crate::domain::Target;
 use crate::edge::BadRequest;
@@ -52,10 +52,8 @@ pub fn parse(body: &[u8]) -> Result<EmbeddingCall, BadRequest> {
     let inputs = inputs(input).map_err(|(path, wrong)| fields.wrong(&path, wrong))?;
     let dimensions = fields.integer("dimensions", 1, u32::MAX)?;
     let encoding = fields.word("encoding_format", &ENCODINGS)?.unwrap_or(Encoding::Float);
-    let user = fields.string("user")?;
-    let rest = fields.rest();
-    let extras =
-        if rest.is_empty() { Vec::new() } else { vec![Native { dialect: DIALECT.to_owned(), value: Value::Object(rest).to_string() }] };
+    let user = openai::user(&mut fields)?;
+    let extras = openai::extras(DIALECT, fields.rest());
     let request = EmbeddingRequest { model: String::new(), inputs, dimensions, user, settings: Vec::new(), extras };
     Ok(EmbeddingCall { target: Target::Name(model), request, encoding })
 }
@@ -146,21 +144,15 @@ fn written(vector: &[f32], encoding: Encoding) -> Vector<'_> {
 
 /// The dialect's types demand numbers: what the provider did not count is 0 here.
 fn usage(answer: &EmbeddingResponse) -> UsageBody {
-    let Some(usage) = &answer.usage else { return UsageBody { prompt_tokens: 0, total_tokens: 0, estimated: None } };
-    let input = usage.input.unwrap_or(0);
-    let is_estimated = usage.details.iter().any(|(name, count)| name == "estimated" && *count > 0);
-    UsageBody {
-        prompt_tokens: input,
-        total_tokens: input.saturating_add(usage.output.unwrap_or(0)),
-        estimated: is_estimated.then_some(true),
-    }
+    let tokens = answer.usage.as_ref().map(Tokens::of).unwrap_or_default();
+    UsageBody { prompt_tokens: tokens.input, total_tokens: tokens.total, estimated: tokens.estimated }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::contract::Usage;
+    use crate::contract::{Native, Usage};
     use serde_json::json;
 
     fn asked(input: Value) -> EmbeddingCall {

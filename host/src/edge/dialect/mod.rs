@@ -10,8 +10,10 @@ pub mod embeddings;
 mod media;
 pub mod messages;
 mod openai;
+mod openai_tools;
 pub mod query;
 pub mod responses;
+mod sse;
 
 use crate::contract::{ChatEvent, ChatRequest, ChatResponse};
 use crate::domain::{Blobs, Target};
@@ -122,6 +124,11 @@ pub trait Render: Send {
 
     /// Appends what an event means to the caller, if it means anything.
     fn event(&mut self, event: &ChatEvent, out: &mut Vec<u8>);
+
+    /// Why the events so far can't be told in this dialect, if they can't. The stream is then to fail.
+    fn broken(&self) -> Option<String> {
+        None
+    }
 
     /// Appends the sign that the stream has failed; nothing follows it. `body` is what the dialect answers such an error with when nothing was streamed.
     fn failure(&mut self, body: &Value, out: &mut Vec<u8>);

@@ -1,6 +1,7 @@
 //! The wire's own types: what a completion and a chunk are made of.
 
 use crate::contract::{ToolCall, Usage};
+use crate::edge::dialect::openai::{Tokens, arguments};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -108,11 +109,6 @@ pub struct CustomBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<&'a str>,
     pub input: &'a str,
-}
-
-/// `{}` for none: what a client parses must be JSON.
-pub fn arguments(arguments: &str) -> &str {
-    if arguments.is_empty() { "{}" } else { arguments }
 }
 
 impl<'a> CallBody<'a> {
@@ -247,32 +243,26 @@ struct CompletionDetails {
 }
 
 impl UsageBody {
-    /// The dialect's types demand numbers: a count that the provider did not give is 0 here. The log keeps the difference.
     pub fn of(usage: &Usage) -> Self {
-        let (input, output) = (usage.input.unwrap_or(0), usage.output.unwrap_or(0));
+        let tokens = Tokens::of(usage);
         let detail = |wanted: &str| usage.details.iter().find(|(name, _)| name == wanted).map(|(_, count)| *count);
         Self {
-            prompt_tokens: input,
-            completion_tokens: output,
-            total_tokens: input.saturating_add(output),
+            prompt_tokens: tokens.input,
+            completion_tokens: tokens.output,
+            total_tokens: tokens.total,
             prompt_tokens_details: PromptDetails {
-                cached_tokens: usage.cache_read.unwrap_or(0),
+                cached_tokens: tokens.cached,
                 cache_write_tokens: usage.cache_write,
                 audio_tokens: detail("input-audio"),
                 image_tokens: detail("input-image"),
             },
             completion_tokens_details: CompletionDetails {
-                reasoning_tokens: usage.reasoning.unwrap_or(0),
+                reasoning_tokens: tokens.reasoning,
                 audio_tokens: detail("output-audio"),
                 accepted_prediction_tokens: detail("accepted_prediction_tokens"),
                 rejected_prediction_tokens: detail("rejected_prediction_tokens"),
             },
-            estimated: detail("estimated").map(|estimated| estimated > 0),
+            estimated: tokens.estimated,
         }
     }
-}
-
-/// As JSON. Strings and numbers in structs: there is nothing in them that JSON can't hold, and writing into memory does not fail.
-pub fn append_json(out: &mut Vec<u8>, body: &impl Serialize) {
-    let _ = serde_json::to_writer(&mut *out, body);
 }

@@ -3,6 +3,7 @@
 use crate::contract::{Citation, Media, MediaSource, Native};
 use crate::edge::dialect::chat::DIALECT;
 use crate::edge::dialect::chat::body::{AudioBody, ImageBody, Link};
+use crate::edge::dialect::openai;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
@@ -10,32 +11,14 @@ use std::borrow::Cow;
 /// Fields that an answer, or a chunk of it, sets itself.
 const OF_ANSWER: [&str; 6] = ["id", "object", "created", "model", "choices", "usage"];
 const OF_CHOICE: [&str; 5] = ["index", "message", "delta", "logprobs", "finish_reason"];
-/// Both of OpenAI's endpoints have it, and which of them was asked is no concern of the caller's.
-const SHARED: &str = "service_tier";
-const RESPONSES: &str = "openai-responses";
-
 /// `system_fingerprint`, `service_tier` and the like.
 pub fn of_answer(extras: &[Native]) -> Map<String, Value> {
-    let mut fields = own(extras, &OF_ANSWER);
-    let responses = extras.iter().filter(|native| native.dialect == RESPONSES);
-    if let Some(tier) = responses.filter_map(object).find_map(|mut object| object.shift_remove(SHARED)) {
-        fields.insert(SHARED.to_owned(), tier);
-    }
-    fields
+    openai::answer_fields(DIALECT, extras, &OF_ANSWER)
 }
 
 /// `content_filter_results` and the like.
 pub fn of_choice(extras: &[Native]) -> Map<String, Value> {
-    own(extras, &OF_CHOICE)
-}
-
-fn own(extras: &[Native], taken: &[&str]) -> Map<String, Value> {
-    let objects = extras.iter().filter(|native| native.dialect == DIALECT).filter_map(object);
-    objects.flatten().filter(|(name, _)| !taken.contains(&name.as_str())).collect()
-}
-
-fn object(native: &Native) -> Option<Map<String, Value>> {
-    serde_json::from_str(&native.value).ok()
+    openai::own_fields(DIALECT, extras, &OF_CHOICE)
 }
 
 /// A citation as an annotation of the message's content: OpenAI's own as it came, others if they have a URL.
@@ -43,7 +26,7 @@ fn object(native: &Native) -> Option<Map<String, Value>> {
 /// `part`: where the citation's part stands in the content, from and to (excluded), in characters.
 pub fn annotation(citation: &Citation, part: (usize, usize)) -> Option<Map<String, Value>> {
     if citation.native.dialect == DIALECT {
-        return object(&citation.native);
+        return openai::object(&citation.native);
     }
     let (from, to) = citation.span.map_or(part, |(from, to)| (part.0 + size(from), part.0 + size(to)));
     let (url, title) = (citation.url.as_deref()?, citation.title.as_deref().unwrap_or_default());

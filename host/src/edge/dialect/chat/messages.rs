@@ -1,14 +1,14 @@
 //! The messages of a request.
 
-use crate::contract::{Media, MediaSource, Message, Native, Part, PartBody, Role, ToolCall, ToolResult, ToolResultPart};
+use crate::contract::{Media, Message, Part, PartBody, Role, ToolCall, ToolResult, ToolResultPart};
 use crate::domain::{Blobs, part};
 use crate::edge::BadRequest;
 use crate::edge::dialect::calls::Calls;
 use crate::edge::dialect::chat::DIALECT;
 use crate::edge::dialect::chat::body::CARRIER_FORMAT;
-use crate::edge::dialect::chat::parse::{breakpoint, native, required_object};
+use crate::edge::dialect::chat::parse::required_object;
 use crate::edge::dialect::chat::turn::restore;
-use crate::edge::dialect::media;
+use crate::edge::dialect::{media, openai};
 use crate::edge::json::Fields;
 use serde_json::{Map, Value, json};
 
@@ -52,15 +52,15 @@ fn message(mut fields: Fields, blobs: &mut Blobs, calls: &mut Calls) -> Result<M
         },
     };
     // Some clients write it beside a content that is a string.
-    if let (Some(last), Some(cache)) = (parts.last_mut(), breakpoint(&mut fields)?) {
+    if let (Some(last), Some(cache)) = (parts.last_mut(), openai::cache_breakpoint(&mut fields)?) {
         last.cache = last.cache.or(Some(cache));
     }
     foreign.extend(fields.rest());
     // A message of a tool's is its one result.
     if let (Role::Tool, Some(result)) = (role, parts.last_mut()) {
-        result.extras = native(std::mem::take(&mut foreign));
+        result.extras = openai::extras(DIALECT, std::mem::take(&mut foreign));
     }
-    Ok(Message { role, name, parts, extras: native(foreign) })
+    Ok(Message { role, name, parts, extras: openai::extras(DIALECT, foreign) })
 }
 
 /// How a message's content was written.
@@ -101,15 +101,15 @@ fn content_part(mut fields: Fields, blobs: &mut Blobs) -> Result<Part, BadReques
         "refusal" => PartBody::Refusal(fields.required_string("refusal")?),
         "image_url" => PartBody::Image(linked(&mut fields, "image_url", blobs)?),
         "video_url" => PartBody::Video(linked(&mut fields, "video_url", blobs)?),
-        "input_audio" => PartBody::Audio(audio(&mut fields, blobs)?),
+        "input_audio" => PartBody::Audio(openai::audio(&mut fields, blobs)?),
         "file" => PartBody::Document(file(&mut fields, blobs)?),
         other => {
             let known = "text, refusal, image_url, video_url, input_audio and file";
             return Err(fields.wrong("type", format!("is `{other}`; known are {known}")));
         }
     };
-    let cache = breakpoint(&mut fields)?;
-    Ok(Part { cache, extras: native(fields.rest()), ..part(body) })
+    let cache = openai::cache_breakpoint(&mut fields)?;
+    Ok(Part { cache, extras: openai::extras(DIALECT, fields.rest()), ..part(body) })
 }
 
 fn linked(fields: &mut Fields, name: &str, blobs: &mut Blobs) -> Result<Media, BadRequest> {
@@ -125,19 +125,11 @@ fn linked(fields: &mut Fields, name: &str, blobs: &mut Blobs) -> Result<Media, B
     Ok(Media { detail, ..media })
 }
 
-fn audio(fields: &mut Fields, blobs: &mut Blobs) -> Result<Media, BadRequest> {
-    let mut audio = required_object(fields, "input_audio")?;
-    let data = audio.required_string("data")?;
-    let format = audio.required_string("format")?;
-    let source = media::by_base64(&data, blobs).map_err(|wrong| audio.wrong("data", wrong))?;
-    Ok(media::media(source, Some(format!("audio/{format}"))))
-}
-
 fn file(fields: &mut Fields, blobs: &mut Blobs) -> Result<Media, BadRequest> {
     let mut file = required_object(fields, "file")?;
     let name = file.string("filename")?;
     if let Some(id) = file.string("file_id")? {
-        return Ok(Media { name, ..media::media(own_file(id), None) });
+        return Ok(Media { name, ..media::media(openai::file(DIALECT, id), None) });
     }
     // OpenAI takes files by URL at its other endpoint alone; other gateways take one in either field.
     let (field, url) = match file.string("file_url")? {
@@ -146,10 +138,6 @@ fn file(fields: &mut Fields, blobs: &mut Blobs) -> Result<Media, BadRequest> {
     };
     let document = media::by_url(url, blobs).map_err(|wrong| file.wrong(field, wrong))?;
     Ok(Media { name, ..document })
-}
-
-fn own_file(id: String) -> MediaSource {
-    MediaSource::File(Native { dialect: DIALECT.to_owned(), value: Value::from(id).to_string() })
 }
 
 // ---- what the assistant said ----
@@ -178,7 +166,7 @@ fn assistant(
     let sound = sound_id(fields)?;
     let told = parts.len();
     // Only a skeleton knows where in the message a sound belongs.
-    parts.extend(sound.clone().map(|id| part(PartBody::Audio(media::media(own_file(id), None)))));
+    parts.extend(sound.clone().map(|id| part(PartBody::Audio(media::media(openai::file(DIALECT, id), None)))));
     if !turn.is_some_and(|turn| restore(&mut parts, &turn)) {
         parts.truncate(told);
         foreign.extend(sound.map(|id| ("audio".to_owned(), json!({ "id": id }))));
@@ -218,7 +206,7 @@ fn tool_calls(fields: &mut Fields, parts: &mut Vec<Part>, calls: &mut Calls) -> 
     }
     if let Some(mut call) = fields.object("function_call")? {
         let name = call.required_string("name")?;
-        let arguments = arguments(&mut call, "arguments")?;
+        let arguments = openai::called_with(&mut call, "arguments")?;
         let id = format!("call_{}", calls.len());
         calls.add(&id, &name);
         parts.push(part(PartBody::ToolCall(ToolCall { id, name, arguments, free_form: false })));
@@ -231,22 +219,16 @@ fn tool_call(mut fields: Fields, calls: &mut Calls) -> Result<Part, BadRequest> 
     let free_form = fields.string("type")?.as_deref() == Some("custom");
     let mut called = required_object(&mut fields, if free_form { "custom" } else { "function" })?;
     let name = called.required_string("name")?;
-    let arguments = arguments(&mut called, if free_form { "input" } else { "arguments" })?;
+    let arguments = openai::called_with(&mut called, if free_form { "input" } else { "arguments" })?;
     calls.add(&id, &name);
     // Left over from the pieces of a stream.
     fields.value("index");
-    let cache = breakpoint(&mut fields)?;
-    Ok(Part { cache, extras: native(fields.rest()), ..part(PartBody::ToolCall(ToolCall { id, name, arguments, free_form })) })
-}
-
-/// Whatever they are: the model wrote them. Some clients send the object itself and not its text.
-fn arguments(fields: &mut Fields, name: &str) -> Result<String, BadRequest> {
-    match fields.value(name) {
-        None => Ok(String::new()),
-        Some(Value::String(text)) => Ok(text),
-        Some(object @ Value::Object(_)) => Ok(object.to_string()),
-        Some(_) => Err(fields.wrong(name, "must be a string")),
-    }
+    let cache = openai::cache_breakpoint(&mut fields)?;
+    Ok(Part {
+        cache,
+        extras: openai::extras(DIALECT, fields.rest()),
+        ..part(PartBody::ToolCall(ToolCall { id, name, arguments, free_form }))
+    })
 }
 
 // ---- what tools said ----

@@ -16,7 +16,7 @@ mod whole;
 pub use names::caller_parameter;
 pub use parse::parse;
 pub use render::{CallForm, ChatForm, ChatRenderer};
-pub use turn::{Turn, restore, turn_of};
+pub use turn::{Turn, history_of, restore, turn_of};
 
 /// The name of this dialect in the contract.
 pub const DIALECT: &str = "openai-chat";

@@ -1,12 +1,12 @@
 //! A Chat Completions request as the canonical one. What has no canonical name goes along as `extras` of this dialect.
 
-use crate::contract::{CacheBreakpoint, ChatRequest, Effort, Native, Reasoning};
+use crate::contract::{ChatRequest, Reasoning};
 use crate::domain::{Blobs, Target, chat_request};
 use crate::edge::BadRequest;
 use crate::edge::dialect::chat::messages::messages;
 use crate::edge::dialect::chat::tools::{response_format, tools};
 use crate::edge::dialect::chat::{ChatForm, DIALECT};
-use crate::edge::dialect::{Form, Parsed};
+use crate::edge::dialect::{Form, Parsed, openai};
 use crate::edge::json::Fields;
 use serde_json::{Map, Value};
 
@@ -21,79 +21,38 @@ pub fn parse(body: &[u8]) -> Result<Parsed, BadRequest> {
     let include_usage = stream(&mut fields, &mut request)?;
     limits(&mut fields, &mut request)?;
     sampling(&mut fields, &mut request)?;
-    let tools = tools(&mut fields, &mut request)?;
+    let mut extras = Map::new();
+    let calls = tools(&mut fields, &mut request, &mut extras)?;
     request.response_format = response_format(&mut fields)?;
     request.reasoning = reasoning(&mut fields)?;
-    let old_user = fields.string("user")?;
-    request.user = fields.string("safety_identifier")?.or(old_user);
-    request.metadata = metadata(&mut fields)?;
-    let mut rest = fields.rest();
-    rest.extend(tools.foreign_choice.map(|choice| ("tool_choice".to_owned(), choice)));
+    request.user = openai::user(&mut fields)?;
+    request.metadata = openai::metadata(&mut fields)?;
+    extras.extend(fields.rest());
     // What the gateway does anyway.
-    if rest.get("store") == Some(&Value::Bool(false)) {
-        rest.shift_remove("store");
+    if extras.get("store") == Some(&Value::Bool(false)) {
+        extras.shift_remove("store");
     }
-    request.extras = native(rest);
-    Ok(Parsed { target, request, blobs, form: Form::Chat(ChatForm { include_usage, calls: tools.form }) })
-}
-
-const EFFORTS: [(&str, Effort); 7] = [
-    ("none", Effort::None),
-    ("minimal", Effort::Minimal),
-    ("low", Effort::Low),
-    ("medium", Effort::Medium),
-    ("high", Effort::High),
-    ("xhigh", Effort::ExtraHigh),
-    ("max", Effort::Maximum),
-];
-
-/// Fields of this dialect that have no canonical name.
-pub fn native(fields: Map<String, Value>) -> Vec<Native> {
-    if fields.is_empty() {
-        return Vec::new();
-    }
-    vec![Native { dialect: DIALECT.to_owned(), value: Value::Object(fields).to_string() }]
+    request.extras = openai::extras(DIALECT, extras);
+    Ok(Parsed { target, request, blobs, form: Form::Chat(ChatForm { include_usage, calls }) })
 }
 
 /// OpenAI's own word for it, and two forms that other gateways take: `reasoning` as an object, and Anthropic's `thinking`.
 fn reasoning(fields: &mut Fields) -> Result<Option<Reasoning>, BadRequest> {
     let nothing = Reasoning { enabled: None, effort: None, budget: None, visible: None };
-    let mut told = Reasoning { effort: fields.word("reasoning_effort", &EFFORTS)?, ..nothing };
+    let mut told = Reasoning { effort: fields.word("reasoning_effort", &openai::EFFORTS)?, ..nothing };
     if let Some(mut reasoning) = fields.object("reasoning")? {
         told.enabled = reasoning.bool("enabled")?;
-        told.effort = told.effort.or(reasoning.word("effort", &EFFORTS)?);
+        told.effort = told.effort.or(reasoning.word("effort", &openai::EFFORTS)?);
         told.budget = reasoning.integer("max_tokens", 0, u32::MAX)?;
-        told.visible = reasoning.bool("exclude")?.map(|exclude| !exclude);
+        let summary = reasoning.string("summary")?.map(|_| true);
+        told.visible = reasoning.bool("exclude")?.map(|exclude| !exclude).or(summary);
     }
     if let Some(mut thinking) = fields.object("thinking")? {
         told.enabled = thinking.word("type", &[("enabled", true), ("adaptive", true), ("disabled", false)])?.or(told.enabled);
         told.budget = thinking.integer("budget_tokens", 0, u32::MAX)?.or(told.budget);
+        told.visible = thinking.word("display", &[("summarized", true), ("omitted", false)])?.or(told.visible);
     }
     Ok(Some(told).filter(|told| *told != nothing))
-}
-
-/// Where the caller wants the prompt cached: OpenAI's `prompt_cache_breakpoint`, or Anthropic's `cache_control`, as clients of Claude write it here.
-pub fn breakpoint(fields: &mut Fields) -> Result<Option<CacheBreakpoint>, BadRequest> {
-    let mut told = None;
-    for name in ["prompt_cache_breakpoint", "cache_control"] {
-        if let Some(mut breakpoint) = fields.object(name)? {
-            let lifetime = match breakpoint.string("ttl")? {
-                Some(ttl) => Some(seconds(&ttl).ok_or_else(|| breakpoint.wrong("ttl", "must be minutes or hours: 5m, 1h"))?),
-                None => None,
-            };
-            told = Some(CacheBreakpoint { lifetime });
-        }
-    }
-    Ok(told)
-}
-
-fn seconds(duration: &str) -> Option<u32> {
-    let (count, unit) = match (duration.strip_suffix('m'), duration.strip_suffix('h')) {
-        (Some(minutes), _) => (minutes, 60),
-        (None, Some(hours)) => (hours, 3600),
-        (None, None) => return None,
-    };
-    count.parse::<u32>().ok()?.checked_mul(unit)
 }
 
 pub fn required_object(fields: &mut Fields, name: &str) -> Result<Fields, BadRequest> {
@@ -152,20 +111,11 @@ fn sampling(fields: &mut Fields, request: &mut ChatRequest) -> Result<(), BadReq
     Ok(())
 }
 
-fn metadata(fields: &mut Fields) -> Result<Vec<(String, String)>, BadRequest> {
-    let Some(metadata) = fields.object("metadata")? else { return Ok(Vec::new()) };
-    let pairs = metadata.rest().into_iter().map(|(name, value)| match value {
-        Value::String(value) => Ok((name, value)),
-        _ => Err(fields.wrong("metadata", "must map names to strings")),
-    });
-    pairs.collect()
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::contract::{Part, PartBody, Role, Tool, ToolMode, ToolResultPart};
+    use crate::contract::{CacheBreakpoint, Effort, Part, PartBody, Role, Tool, ToolMode, ToolResultPart};
     use crate::domain::part;
     use crate::edge::dialect::chat::CallForm;
     use serde_json::json;
@@ -250,6 +200,7 @@ mod tests {
             {"role": "function", "name": "f", "content": "4"}
         ]}));
         assert!(matches!(call.form, Form::Chat(ChatForm { calls: CallForm::FunctionCall, .. })));
+        assert_eq!(call.request.parallel_tool_calls, Some(false));
         let choice = call.request.tool_choice.unwrap();
         assert_eq!((choice.mode, choice.only), (ToolMode::Required, vec!["f".to_owned()]));
         let Tool::Function(tool) = &call.request.tools[0] else { unreachable!() };
@@ -271,6 +222,10 @@ mod tests {
             (json!({"reasoning_effort": "high", "reasoning": {"effort": "low"}}), None, Some(Effort::High), None, None),
             (json!({"thinking": {"type": "enabled", "budget_tokens": 2048}}), Some(true), None, Some(2048), None),
             (json!({"thinking": {"type": "disabled"}}), Some(false), None, None, None),
+            (json!({"thinking": {"type": "adaptive", "display": "omitted"}}), Some(true), None, None, Some(false)),
+            (json!({"thinking": {"type": "adaptive", "display": "summarized"}}), Some(true), None, None, Some(true)),
+            (json!({"reasoning": {"summary": "auto"}}), None, None, None, Some(true)),
+            (json!({"reasoning": {"summary": "auto", "exclude": true}}), None, None, None, Some(false)),
         ] {
             assert_eq!(asked(fields.clone()).reasoning, Some(Reasoning { enabled, effort, budget, visible }), "{fields}");
         }
@@ -288,6 +243,7 @@ mod tests {
                 ToolMode::Auto,
                 vec!["a", "b"],
             ),
+            (json!({"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": []}}), ToolMode::None, vec![]),
         ] {
             let told = asked(json!({"tool_choice": choice})).tool_choice.unwrap();
             assert_eq!((told.mode, told.only), (mode, only.into_iter().map(str::to_owned).collect()), "{choice}");
@@ -405,6 +361,10 @@ mod tests {
                 "tools[0].function.parameters",
             ),
             (json!({"model": "m", "messages": user, "tool_choice": {"type": "function"}}), "tool_choice"),
+            (
+                json!({"model": "m", "messages": user, "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "most", "tools": []}}}),
+                "tool_choice.allowed_tools.mode",
+            ),
             (json!({"model": "m", "messages": user, "function_call": "maybe"}), "function_call"),
             (json!({"model": "m", "messages": user, "reasoning": {"effort": "huge"}}), "reasoning.effort"),
             (json!({"model": "m", "messages": user, "response_format": {"type": "xml"}}), "response_format.type"),

@@ -7,11 +7,11 @@
 use crate::contract::{
     ChatEvent, ChatResponse, FinishReason, Media, MediaSource, PartCitation, PartClosing, PartGrowth, PartKind, PartOpening, Usage,
 };
-use crate::edge::dialect::chat::body::{ChunkChoice, Delta, DetailBody, LogprobsBody, UsageBody, append_json};
+use crate::edge::dialect::chat::body::{ChunkChoice, Delta, DetailBody, LogprobsBody, UsageBody};
 use crate::edge::dialect::chat::choice::ChoiceState;
 use crate::edge::dialect::chat::extras;
 use crate::edge::dialect::chat::whole::{KeptTurn, completion, finish_word, kept};
-use crate::edge::dialect::{Head, Render};
+use crate::edge::dialect::{Head, Render, sse};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -194,10 +194,10 @@ impl ChatRenderer {
 
     fn write(&self, out: &mut Vec<u8>, choices: &[ChunkChoice<'_>], usage: Option<UsageBody>) {
         out.extend_from_slice(&self.opening);
-        append_json(out, &choices);
+        sse::append(out, &choices);
         if self.form.include_usage {
             out.extend_from_slice(b",\"usage\":");
-            append_json(out, &usage);
+            sse::append(out, &usage);
         }
         out.extend_from_slice(b"}\n\n");
     }
@@ -215,7 +215,7 @@ fn chunk_opening(head: &Head, extras: &Map<String, Value>) -> Vec<u8> {
         extras: &'a Map<String, Value>,
     }
     let mut opening = b"data: ".to_vec();
-    append_json(
+    sse::append(
         &mut opening,
         &Opening { id: &head.id, object: "chat.completion.chunk", created: head.created, model: &head.model, extras },
     );
@@ -279,6 +279,7 @@ mod tests {
         events_of(answer).iter().for_each(|event| renderer.event(event, &mut out));
         let text = String::from_utf8(out).unwrap();
         let datas = text.split("\n\n").filter(|data| !data.is_empty()).map(|data| data.strip_prefix("data: ").unwrap());
+        let datas = datas.inspect(|data| assert!(!data.contains(['\n', '\r']), "{data}"));
         datas.map(|data| if data == "[DONE]" { json!("[DONE]") } else { serde_json::from_str(data).unwrap() }).collect()
     }
 
@@ -307,6 +308,16 @@ mod tests {
         assert_eq!(chunks[2]["choices"][0]["finish_reason"], "stop");
         assert!(chunks.iter().all(|chunk| chunk.get("usage").is_none()));
         assert_eq!(chunks.last().unwrap(), "[DONE]");
+    }
+
+    #[test]
+    fn logprobs_that_came_on_many_lines_stay_on_one() {
+        let mut answer = answer(vec![PartBody::Text("hello".into())], FinishReason::Stop);
+        answer.choices[0].logprobs = Some("[\n  {\"token\": \"hello\"}\r\n]".into());
+        let chunks = chunks(answer, false);
+        let contents = chunks.iter().map(|chunk| &chunk["choices"][0]["logprobs"]["content"]);
+        let told: Vec<&Value> = contents.filter(|told| !told.is_null()).collect();
+        assert_eq!(told, [&json!([{"token": "hello"}])]);
     }
 
     #[test]

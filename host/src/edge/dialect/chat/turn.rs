@@ -8,8 +8,9 @@
 
 use crate::contract::{Media, Native, Part, PartBody, PartKind, Replay};
 use crate::domain::part;
+use crate::domain::replay::{self, History};
 use serde::{Deserialize, Serialize};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 /// Parts of one message that are kept account of.
 const MAX_PARTS: usize = 100_000;
@@ -63,9 +64,16 @@ pub fn turn_of(parts: &[Part]) -> Option<String> {
     Turn::of(parts).to_text()
 }
 
-/// Puts a message's parts together as its skeleton says. False if the two do not fit, and then nothing is changed.
+/// After which conversation a skeleton's message was said; none if it has no replay.
+pub fn history_of(turn: &str) -> Option<History> {
+    let entries: Vec<Entry> = serde_json::from_str(turn).ok()?;
+    entries.iter().find_map(|entry| Some(replay::open(entry.replay.as_deref()?)?.0.history))
+}
+
+/// Puts a message's parts together as its skeleton says. False if their calls differ, and then nothing is changed.
 ///
-/// `parts` is what the message itself says. Replays are given as they were when the skeleton was taken, without a model.
+/// `parts` is what the message itself says. Texts that a client trimmed or left out stay as they came, without their replays; all else
+/// is put back. Replays are given as they were when the skeleton was taken, without a model.
 pub fn restore(parts: &mut Vec<Part>, turn: &str) -> bool {
     let Ok(entries) = serde_json::from_str::<Vec<Entry>>(turn) else { return false };
     match Told::of(parts).assemble(entries) {
@@ -190,14 +198,10 @@ fn other(native: &Native) -> Kind {
 
 /// What a message itself says, to be taken piece by piece.
 struct Told {
-    text: String,
-    refusal: String,
-    /// Taken up to here, in bytes.
-    text_taken: usize,
-    refusal_taken: usize,
-    /// The last part of the text, for what stands beside its body.
-    last_text: Option<Part>,
-    calls: VecDeque<Part>,
+    texts: Texts,
+    refusals: Texts,
+    /// By id, those with the same one in order.
+    calls: HashMap<String, VecDeque<Part>>,
     images: VecDeque<Part>,
     audio: Option<Part>,
 }
@@ -205,23 +209,17 @@ struct Told {
 impl Told {
     fn of(parts: &[Part]) -> Self {
         let mut told = Self {
-            text: String::new(),
-            refusal: String::new(),
-            text_taken: 0,
-            refusal_taken: 0,
-            last_text: None,
-            calls: VecDeque::new(),
+            texts: Texts::of(PartBody::Text),
+            refusals: Texts::of(PartBody::Refusal),
+            calls: HashMap::new(),
             images: VecDeque::new(),
             audio: None,
         };
         for part in parts {
             match &part.body {
-                PartBody::Text(text) => {
-                    told.text.push_str(text);
-                    told.last_text = Some(Part { body: PartBody::Text(String::new()), ..part.clone() });
-                }
-                PartBody::Refusal(text) => told.refusal.push_str(text),
-                PartBody::ToolCall(_) => told.calls.push_back(part.clone()),
+                PartBody::Text(text) => told.texts.add(text, part),
+                PartBody::Refusal(text) => told.refusals.add(text, part),
+                PartBody::ToolCall(call) => told.calls.entry(call.id.clone()).or_default().push_back(part.clone()),
                 PartBody::Image(_) => told.images.push_back(part.clone()),
                 PartBody::Audio(_) => told.audio = Some(part.clone()),
                 _ => {}
@@ -230,20 +228,31 @@ impl Told {
         told
     }
 
+    /// None if the calls are others than the skeleton's, or if it is none of ours.
     fn assemble(mut self, entries: Vec<Entry>) -> Option<Vec<Part>> {
-        let has_images = !self.images.is_empty();
-        let is_call = |entry: &&Entry| matches!(entry.kind, Kind::Call(_));
+        let sizes = |size: fn(&Kind) -> Option<usize>| entries.iter().filter_map(move |entry| size(&entry.kind));
+        self.texts.compare(sizes(|kind| if let Kind::Text(chars) = kind { Some(*chars) } else { None }));
+        self.refusals.compare(sizes(|kind| if let Kind::Refusal(chars) = kind { Some(*chars) } else { None }));
         // The legacy form writes its one call without the id.
-        let has_lone_call = self.calls.len() == 1 && entries.iter().filter(is_call).count() == 1;
+        let calls = sizes(|kind| matches!(kind, Kind::Call(_)).then_some(1)).count();
+        let has_lone_call = calls == 1 && self.calls.values().map(VecDeque::len).sum::<usize>() == 1;
+        let has_all_images = sizes(|kind| matches!(kind, Kind::Image).then_some(1)).count() == self.images.len();
         let mut parts = Vec::with_capacity(entries.len());
         for Entry { kind, replay } in entries {
+            let replay = replay.map(|data| Replay { data, model: None });
             let restored = match kind {
+                Kind::Text(chars) => {
+                    parts.extend(self.texts.take(chars, replay));
+                    continue;
+                }
+                Kind::Refusal(chars) => {
+                    parts.extend(self.refusals.take(chars, replay));
+                    continue;
+                }
                 Kind::Thinking(text) => part(PartBody::Thinking(text)),
-                Kind::Text(chars) => part(PartBody::Text(slice(&self.text, &mut self.text_taken, chars)?)),
-                Kind::Refusal(chars) => part(PartBody::Refusal(slice(&self.refusal, &mut self.refusal_taken, chars)?)),
-                Kind::Call(_) if has_lone_call => self.calls.pop_front()?,
-                Kind::Call(id) => self.call(&id)?,
-                Kind::Image if has_images => self.images.pop_front()?,
+                Kind::Call(_) if has_lone_call => self.calls.drain().find_map(|(_, mut calls)| calls.pop_front())?,
+                Kind::Call(id) => self.calls.get_mut(&id)?.pop_front()?,
+                Kind::Image if has_all_images => self.images.pop_front()?,
                 Kind::Audio(transcript) => match self.audio.take() {
                     Some(told) => sound(told, transcript),
                     None => continue,
@@ -252,32 +261,72 @@ impl Told {
                 // A client that keeps no such field has not edited the rest.
                 Kind::Image | Kind::Hidden => continue,
             };
-            let replay = replay.map(|data| Replay { data, model: None });
-            // An empty text is nothing but the place of its replay.
-            if replay.is_some() || !matches!(&restored.body, PartBody::Text(text) | PartBody::Refusal(text) if text.is_empty()) {
-                parts.push(Part { replay, ..restored });
-            }
+            parts.push(Part { replay, ..restored });
         }
-        let used_up = self.text_taken == self.text.len() && self.refusal_taken == self.refusal.len();
-        if !used_up || !self.calls.is_empty() || !self.images.is_empty() || self.audio.is_some() {
+        if self.calls.values().any(|calls| !calls.is_empty()) {
             return None;
         }
-        self.dress_last_text(&mut parts);
+        // What has no place of its own is said before anything is called.
+        let first_call = parts.iter().position(|part| matches!(part.body, PartBody::ToolCall(_))).unwrap_or(parts.len());
+        let placeless = self.texts.rest().into_iter().chain(self.refusals.rest()).chain(self.images).chain(self.audio);
+        parts.splice(first_call..first_call, placeless);
         Some(parts)
     }
+}
 
-    fn call(&mut self, id: &str) -> Option<Part> {
-        let is_meant = |part: &Part| matches!(&part.body, PartBody::ToolCall(call) if call.id == id);
-        self.calls.remove(self.calls.iter().position(is_meant)?)
+/// All that a message says in one kind of parts.
+struct Texts {
+    body: fn(String) -> PartBody,
+    /// As they came, until they are taken.
+    parts: Vec<Part>,
+    whole: String,
+    /// Whether they are as long as the skeleton says. Else a client trimmed them or left them out, and nobody knows what belongs where.
+    fit: bool,
+    /// In bytes.
+    taken: usize,
+}
+
+impl Texts {
+    fn of(body: fn(String) -> PartBody) -> Self {
+        Self { body, parts: Vec::new(), whole: String::new(), fit: false, taken: 0 }
     }
 
-    /// A cache breakpoint stands at the end of the content.
-    fn dress_last_text(&mut self, parts: &mut [Part]) {
-        let last = parts.iter_mut().rev().find(|part| matches!(part.body, PartBody::Text(_)));
-        if let (Some(last), Some(told)) = (last, self.last_text.take()) {
-            last.cache = told.cache;
-            last.extras = told.extras;
+    fn add(&mut self, text: &str, part: &Part) {
+        if !text.is_empty() {
+            self.whole.push_str(text);
+            self.parts.push(part.clone());
         }
+    }
+
+    /// `sizes`: of the skeleton's parts, in characters.
+    fn compare(&mut self, sizes: impl Iterator<Item = usize>) {
+        self.fit = sizes.fold(0, usize::saturating_add) == self.whole.chars().count();
+    }
+
+    /// What stands at the next place, which the skeleton says is of so many characters. Texts that do not fit all stand at the first.
+    fn take(&mut self, chars: usize, replay: Option<Replay>) -> Vec<Part> {
+        match (self.fit, chars) {
+            (true, _) => self.slice(chars, replay).into_iter().collect(),
+            // Nothing but the place of a replay.
+            (false, 0) => Vec::new(),
+            (false, _) => std::mem::take(&mut self.parts),
+        }
+    }
+
+    fn slice(&mut self, chars: usize, replay: Option<Replay>) -> Option<Part> {
+        let text = slice(&self.whole, &mut self.taken, chars)?;
+        // A cache breakpoint stands at the end of the content.
+        let dress = if chars > 0 && self.taken == self.whole.len() { self.parts.pop() } else { None };
+        (chars > 0 || replay.is_some()).then(|| {
+            let restored = part((self.body)(text));
+            let (cache, extras) = dress.map_or_else(Default::default, |last| (last.cache, last.extras));
+            Part { replay, cache, extras, ..restored }
+        })
+    }
+
+    /// What no place was found for.
+    fn rest(&mut self) -> Vec<Part> {
+        if self.fit { Vec::new() } else { std::mem::take(&mut self.parts) }
     }
 }
 
@@ -347,19 +396,51 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_was_edited_stays_as_it_came() {
+    fn a_message_with_other_calls_stays_as_it_came() {
         let turn = turn_of(&message()).unwrap();
-        for edited in [
-            told("né 🦀", &["a", "b"]),
-            told("né 🦀!!", &["a", "b"]),
-            told("né 🦀!", &["a"]),
-            told("né 🦀!", &["a", "c"]),
-            told("né 🦀!", &["a", "b", "c"]),
-        ] {
+        for calls in [["a"].as_slice(), &["a", "c"], &["a", "b", "c"], &["a", "a"]] {
+            let edited = told("né 🦀!", calls);
             let mut parts = edited.clone();
             assert!(!restore(&mut parts, &turn));
             assert_eq!(parts, edited);
         }
+    }
+
+    /// The message of which the caller says another text, at the place of the first.
+    fn message_saying(text: &str) -> Vec<Part> {
+        let [thinking, _, other, _, a, b, _] = <[Part; 7]>::try_from(message()).unwrap();
+        let text = (!text.is_empty()).then(|| part(PartBody::Text(text.into())));
+        [thinking].into_iter().chain(text).chain([other, a, b]).collect()
+    }
+
+    #[test]
+    fn a_text_that_was_trimmed_left_out_or_added_to_costs_its_own_replays_alone() {
+        let turn = turn_of(&message()).unwrap();
+        for text in ["né 🦀", "né", "né 🦀!!", ""] {
+            let mut parts = told(text, &["a", "b"]);
+            parts.retain(|part| part.body != PartBody::Text(String::new()));
+            assert!(restore(&mut parts, &turn), "{text}");
+            assert_eq!(parts, message_saying(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_text_that_was_added_to_a_mere_call_is_said_before_it() {
+        let turn = turn_of(&[sealed(PartBody::Thinking("hm".into()), "gw1;a"), sealed(call("a"), "gw1;b")]).unwrap();
+        let mut parts = told("so", &["a"]);
+        assert!(restore(&mut parts, &turn));
+        assert_eq!(
+            parts,
+            [sealed(PartBody::Thinking("hm".into()), "gw1;a"), part(PartBody::Text("so".into())), sealed(call("a"), "gw1;b")]
+        );
+    }
+
+    #[test]
+    fn calls_with_one_id_keep_their_order() {
+        let turn = turn_of(&[sealed(call("a"), "gw1;1"), sealed(call("a"), "gw1;2")]).unwrap();
+        let mut parts = told("", &["a", "a"]);
+        assert!(restore(&mut parts, &turn));
+        assert_eq!(parts, [sealed(call("a"), "gw1;1"), sealed(call("a"), "gw1;2")]);
     }
 
     #[test]

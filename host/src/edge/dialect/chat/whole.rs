@@ -3,11 +3,10 @@
 use crate::contract::{ChatResponse, Choice, FinishReason, Media, MediaSource, Part, PartBody};
 use crate::edge::dialect::Head;
 use crate::edge::dialect::chat::CallForm;
-use crate::edge::dialect::chat::body::{
-    AudioBody, CallBody, DetailBody, FunctionBody, LogprobsBody, MessageBody, UsageBody, append_json, arguments,
-};
+use crate::edge::dialect::chat::body::{AudioBody, CallBody, DetailBody, FunctionBody, LogprobsBody, MessageBody, UsageBody};
 use crate::edge::dialect::chat::extras;
 use crate::edge::dialect::chat::turn::Turn;
+use crate::edge::dialect::openai::arguments;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -51,8 +50,8 @@ pub fn completion(head: &Head, calls: CallForm, answer: &ChatResponse) -> (Vec<u
         usage: answer.usage.as_ref().map(UsageBody::of),
         extras: extras::of_answer(&answer.extras),
     };
-    let mut out = Vec::new();
-    append_json(&mut out, &body);
+    // Strings and numbers in structs: there is nothing in them that JSON can't hold.
+    let out = serde_json::to_vec(&body).unwrap_or_default();
     let kept = turns.iter().zip(texts).filter_map(|(turn, text)| kept(turn, text?));
     (out, kept.collect())
 }

@@ -1,10 +1,10 @@
 //! A whole answer, and what streams have of it too: blocks, stop reasons, the message around them.
 //!
-//! Not shown: images and sounds, which have no block here, and blocks of other dialects. A refusal is text. The input of a tool is an object in this
+//! Images and sounds have no block here: a text says that they were left out. Blocks of other dialects are not shown. A refusal is text. The input of a tool is an object in this
 //! dialect: of arguments that are none it is `{"arguments": text}`, and of a tool that takes free text `{"input": text}`.
 
 use super::{DIALECT, carriers, citations, own_fields, usage};
-use crate::contract::{ChatResponse, Finish, FinishReason, Native, Part, PartBody, ToolCall, Usage};
+use crate::contract::{ChatResponse, Finish, FinishReason, Media, Native, Part, PartBody, ToolCall, Usage};
 use crate::edge::dialect::Head;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -98,10 +98,26 @@ fn blocks(part: &Part) -> Vec<Block<'_>> {
             Some(block) => Block::Any(block),
             None => return Vec::new(),
         },
-        _ => return Vec::new(),
+        PartBody::Image(media) => return left_out(&notice("image", media), sealed),
+        PartBody::Audio(media) => return left_out(&notice("sound", media), sealed),
+        PartBody::Video(media) => return left_out(&notice("video", media), sealed),
+        PartBody::Document(media) => return left_out(&notice("document", media), sealed),
+        PartBody::ToolResult(_) => return Vec::new(),
     };
     let carrier = sealed.map(|sealed| Block::Any(carriers::behind(sealed)));
     [block].into_iter().chain(carrier).collect()
+}
+
+/// What is said in place of a medium.
+pub fn notice(kind: &str, media: &Media) -> String {
+    let media_type = media.media_type.as_deref().map(|told| format!("{told} ")).unwrap_or_default();
+    format!("[{media_type}{kind} left out: Anthropic's wire has no block for it]")
+}
+
+/// The replay is not the notice's, and comes back without it.
+fn left_out<'a>(notice: &str, sealed: Option<&str>) -> Vec<Block<'a>> {
+    let text = json!({"type": "text", "text": notice});
+    [text].into_iter().chain(sealed.map(carriers::empty_text)).map(Block::Any).collect()
 }
 
 fn text_block(part: &Part, text: &str, sealed: Option<&str>) -> Option<Value> {
@@ -185,7 +201,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::super::own;
     use super::*;
-    use crate::contract::{Choice, Replay};
+    use crate::contract::{Choice, MediaSource, Replay};
     use crate::domain::part;
 
     fn finish(reason: FinishReason, raw: &str, stop_sequence: Option<&str>) -> Finish {
@@ -274,6 +290,22 @@ mod tests {
         for body in [PartBody::Text(String::new()), PartBody::Thinking(String::new()), PartBody::Other(foreign)] {
             assert_eq!(shown_as(&part(body)), json!([]));
         }
+    }
+
+    #[test]
+    fn a_medium_is_not_left_out_without_a_word() {
+        let medium = |media_type: Option<&str>| Media {
+            source: MediaSource::Base64("AAAA".into()),
+            media_type: media_type.map(str::to_owned),
+            name: None,
+            detail: None,
+            transcript: None,
+        };
+        let image = sealed(part(PartBody::Image(medium(Some("image/png")))));
+        let said = json!({"type": "text", "text": "[image/png image left out: Anthropic's wire has no block for it]"});
+        assert_eq!(shown_as(&image), json!([said, carriers::empty_text("gw1;x")]));
+        let said = json!({"type": "text", "text": "[sound left out: Anthropic's wire has no block for it]"});
+        assert_eq!(shown_as(&part(PartBody::Audio(medium(None)))), json!([said]));
     }
 
     #[test]

@@ -53,20 +53,21 @@ impl<'a> BlockReader<'a> {
         }
         let mut fields = Fields::of_value(path, block)?;
         fields.value("type");
-        let cache = cache_control(&mut fields)?;
+        let mut further = Map::new();
+        let cache = cache_control(&mut fields, &mut further)?;
         if kind == "redacted_thinking" {
             return self.redacted(fields, cache);
         }
         let read = match kind.as_str() {
             "text" => text(&mut fields)?,
-            "image" => part(PartBody::Image(sources::image(&mut fields, &mut self.shared.blobs)?)),
-            "document" => part(PartBody::Document(sources::document(&mut fields, &mut self.shared.blobs)?)),
+            "image" => part(PartBody::Image(sources::image(&mut fields, &mut self.shared.blobs, &mut further)?)),
+            "document" => part(PartBody::Document(sources::document(&mut fields, &mut self.shared.blobs, &mut further)?)),
             "thinking" => thinking(&mut fields)?,
             "tool_use" => self.tool_use(&mut fields)?,
             _ => self.tool_result(&mut fields)?,
         };
-        let further = extras(fields.rest());
-        self.parts.push(Part { cache: cache.or(read.cache), extras: [read.extras, further].concat(), ..read });
+        further.extend(fields.rest());
+        self.parts.push(Part { cache: cache.or(read.cache), extras: [read.extras, extras(further)].concat(), ..read });
         Ok(())
     }
 
@@ -85,11 +86,12 @@ impl<'a> BlockReader<'a> {
     }
 
     fn other(&mut self, path: &str, mut block: Value) -> Result<(), BadRequest> {
+        let mut further = Map::new();
         let cache = match block.as_object_mut().and_then(|fields| fields.shift_remove("cache_control")) {
-            Some(told) if !told.is_null() => Some(breakpoint(Fields::of_value(format!("{path}.cache_control"), told)?)?),
+            Some(told) if !told.is_null() => Some(breakpoint(Fields::of_value(format!("{path}.cache_control"), told)?, &mut further)?),
             _ => None,
         };
-        self.parts.push(Part { cache, ..part(PartBody::Other(own(&block))) });
+        self.parts.push(Part { cache, extras: extras(further), ..part(PartBody::Other(own(&block))) });
         Ok(())
     }
 
@@ -135,20 +137,25 @@ impl<'a> BlockReader<'a> {
         let name = self.shared.calls.name_of(&call_id).unwrap_or_default().to_owned();
         let mut result = ToolResult { call_id, name, content: Vec::new(), is_error: fields.bool("is_error")?.unwrap_or(false) };
         let mut cache = None;
+        let mut beside = Vec::new();
         match fields.value("content") {
             None => {}
             Some(Value::String(text)) => result.content.push(ToolResultPart::Text(text)),
             Some(Value::Array(blocks)) => {
                 let path = fields.path("content");
                 for (at, block) in blocks.into_iter().enumerate() {
-                    let (content, told) = result_block(format!("{path}[{at}]"), block, &mut self.shared.blobs)?;
+                    let mut further = Map::new();
+                    let (content, told) = result_block(format!("{path}[{at}]"), block, &mut self.shared.blobs, &mut further)?;
                     result.content.push(content);
+                    beside.push(Value::Object(further));
                     cache = told.or(cache);
                 }
             }
             Some(_) => return Err(fields.wrong("content", "must be a string or a list of blocks")),
         }
-        Ok(Part { cache, ..part(PartBody::ToolResult(result)) })
+        let says_more = beside.iter().any(|further| further.as_object().is_some_and(|fields| !fields.is_empty()));
+        let further = says_more.then(|| ("content".to_owned(), Value::Array(beside)));
+        Ok(Part { cache, extras: extras(further.into_iter().collect()), ..part(PartBody::ToolResult(result)) })
     }
 }
 
@@ -173,42 +180,49 @@ fn thinking(fields: &mut Fields) -> Result<Part, BadRequest> {
     }
 }
 
-/// What a tool result may hold. The canonical one has no breakpoints inside, so one there counts for the whole; and no further fields, so media that
-/// has some is kept as it came.
-fn result_block(path: String, block: Value, blobs: &mut Blobs) -> Result<(ToolResultPart, Option<CacheBreakpoint>), BadRequest> {
+/// What a tool result may hold. The canonical one has no breakpoints inside, so one there counts for the whole; and no `further` fields, so they
+/// stand in the extras of the whole, in a list of its blocks.
+fn result_block(
+    path: String,
+    block: Value,
+    blobs: &mut Blobs,
+    further: &mut Map<String, Value>,
+) -> Result<(ToolResultPart, Option<CacheBreakpoint>), BadRequest> {
     let Some(kind) = block["type"].as_str().map(str::to_owned) else {
         return Err(BadRequest::field(format!("{path}.type"), "is required and must be a string"));
     };
-    let is_medium = matches!(kind.as_str(), "image" | "document") && !sources::is_of_blocks(&block) && !says_more(&block);
+    let is_medium = matches!(kind.as_str(), "image" | "document") && !sources::is_of_blocks(&block);
     if kind != "text" && !is_medium {
         return Ok((ToolResultPart::Other(own(&block)), None));
     }
     let mut fields = Fields::of_value(path, block)?;
-    let cache = cache_control(&mut fields)?;
+    fields.value("type");
+    let cache = cache_control(&mut fields, further)?;
     let read = match kind.as_str() {
         "text" => ToolResultPart::Text(fields.required_string("text")?),
-        "image" => ToolResultPart::Image(sources::image(&mut fields, blobs)?),
-        _ => ToolResultPart::Document(sources::document(&mut fields, blobs)?),
+        "image" => ToolResultPart::Image(sources::image(&mut fields, blobs, further)?),
+        _ => ToolResultPart::Document(sources::document(&mut fields, blobs, further)?),
     };
+    further.extend(fields.rest());
     Ok((read, cache))
 }
 
-fn says_more(medium: &Value) -> bool {
-    let held = |name: &str| matches!(name, "type" | "source" | "title" | "cache_control");
-    medium.as_object().is_some_and(|fields| fields.iter().any(|(name, value)| !held(name) && !value.is_null()))
-}
-
-/// Takes `cache_control` out of a block or a tool.
+/// Takes `cache_control` out of a block or a tool. What it says beside its lifetime is one of the `further` fields.
 ///
 /// # Errors
 /// The field at fault.
-pub fn cache_control(fields: &mut Fields) -> Result<Option<CacheBreakpoint>, BadRequest> {
-    fields.object("cache_control")?.map(breakpoint).transpose()
+pub fn cache_control(fields: &mut Fields, further: &mut Map<String, Value>) -> Result<Option<CacheBreakpoint>, BadRequest> {
+    fields.object("cache_control")?.map(|told| breakpoint(told, further)).transpose()
 }
 
-fn breakpoint(mut told: Fields) -> Result<CacheBreakpoint, BadRequest> {
+fn breakpoint(mut told: Fields, further: &mut Map<String, Value>) -> Result<CacheBreakpoint, BadRequest> {
     told.word("type", &[("ephemeral", ())])?.ok_or_else(|| told.wrong("type", "is required and must be ephemeral"))?;
-    Ok(CacheBreakpoint { lifetime: told.word("ttl", &LIFETIMES)? })
+    let lifetime = told.word("ttl", &LIFETIMES)?;
+    let rest = told.rest();
+    if !rest.is_empty() {
+        further.insert("cache_control".to_owned(), Value::Object(rest));
+    }
+    Ok(CacheBreakpoint { lifetime })
 }
 
 /// The model is the host's to say.
@@ -384,18 +398,46 @@ mod tests {
     }
 
     #[test]
+    fn what_a_breakpoint_or_a_source_says_beside_is_kept() {
+        let cache = json!({"type": "ephemeral", "scope": "global"});
+        let source = json!({"type": "url", "url": "https://x.test/a.png", "region": "eu"});
+        for (block, kept) in [
+            (json!({"type": "text", "text": "x", "cache_control": cache}), json!({"cache_control": {"scope": "global"}})),
+            (json!({"type": "search_result", "source": "s", "cache_control": cache}), json!({"cache_control": {"scope": "global"}})),
+            (json!({"type": "image", "source": source}), json!({"source": {"region": "eu"}})),
+        ] {
+            assert_eq!(parts(Role::User, json!([block]))[0].extras, own_extras(kept), "{block}");
+        }
+    }
+
+    #[test]
+    fn media_in_a_tool_result_stays_media_whatever_else_is_said_of_it() {
+        let source = json!({"type": "base64", "media_type": "application/pdf", "data": "JVBERg=="});
+        let cited = json!({"type": "document", "source": source, "title": "T", "context": "C", "citations": {"enabled": true}});
+        let read = parts(
+            Role::User,
+            json!([{"type": "tool_result", "tool_use_id": "toolu_1", "content": [{"type": "text", "text": "x"}, cited]}]),
+        );
+        let PartBody::ToolResult(result) = &read[0].body else { unreachable!() };
+        let ToolResultPart::Document(document) = &result.content[1] else { unreachable!() };
+        assert!(matches!(document.source, MediaSource::Blob(_)));
+        assert_eq!(document.name.as_deref(), Some("T"));
+        assert_eq!(read[0].extras, own_extras(json!({"content": [{}, {"context": "C", "citations": {"enabled": true}}]})));
+    }
+
+    #[test]
     fn a_tool_result_has_the_name_of_its_call_and_holds_what_it_may() {
-        let cited = json!({"type": "document", "source": {"type": "url", "url": "https://x.test/a.pdf"}, "citations": {"enabled": true}});
         let found = json!({"type": "search_result", "source": "s"});
         let blocks = json!([{"type": "tool_result", "tool_use_id": "toolu_1", "is_error": true, "content": [
-            {"type": "text", "text": "4 C"}, {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw=="}}, found, cited
+            {"type": "text", "text": "4 C"}, {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw=="}}, found
         ]}]);
         let read = parts(Role::User, blocks);
         let PartBody::ToolResult(result) = &read[0].body else { unreachable!() };
         assert_eq!((result.call_id.as_str(), result.name.as_str(), result.is_error), ("toolu_1", "weather", true));
         assert_eq!(result.content[0], ToolResultPart::Text("4 C".into()));
         assert!(matches!(&result.content[1], ToolResultPart::Image(Media { source: MediaSource::Blob(_), .. })));
-        assert_eq!(result.content[2..], [ToolResultPart::Other(own(&found)), ToolResultPart::Other(own(&cited))]);
+        assert_eq!(result.content[2..], [ToolResultPart::Other(own(&found))]);
+        assert_eq!(read[0].extras, []);
         let empty = parts(Role::User, json!([{"type": "tool_result", "tool_use_id": "toolu_1"}]));
         assert!(matches!(&empty[0].body, PartBody::ToolResult(result) if result.content.is_empty() && !result.is_error));
     }

@@ -29,8 +29,10 @@ pub fn parse(fields: &mut Fields, request: &mut ChatRequest) -> Result<Map<Strin
             }
             reasoning.get_or_insert(NOTHING).effort = Some(effort);
         }
-        request.response_format = config.value("format").map(|told| format(config.path("format"), told)).transpose()?;
-        let rest = config.rest();
+        let told = config.value("format");
+        request.response_format = told.clone().map(|told| format(config.path("format"), told)).transpose()?;
+        let mut rest = config.rest();
+        rest.extend(told.filter(says_more).map(|told| ("format".to_owned(), told)));
         if !rest.is_empty() {
             further.insert("output_config".to_owned(), Value::Object(rest));
         }
@@ -45,7 +47,8 @@ fn effort_alone() -> Native {
     Native { dialect: "llm-gateway".to_owned(), value: r#"{"reasoning":{"effort-enables":false}}"#.to_owned() }
 }
 
-/// `between_tools` is a model's word for the least that it can do, which adapters know. A kind that nobody here knows goes along as it is.
+/// `between_tools` is a model's word for the least that it can do, which adapters know. A kind that nobody here knows goes along as it is,
+/// and so does one that says more than has a canonical form.
 fn thinking(fields: &mut Fields, further: &mut Map<String, Value>) -> Result<Option<Reasoning>, BadRequest> {
     let Some(told) = fields.value("thinking") else { return Ok(None) };
     let mut thinking = Fields::of_value(fields.path("thinking"), told.clone())?;
@@ -61,7 +64,17 @@ fn thinking(fields: &mut Fields, further: &mut Map<String, Value>) -> Result<Opt
             return Ok(None);
         }
     };
-    Ok(Some(Reasoning { enabled: Some(enabled), budget, visible: thinking.word("display", &DISPLAYS)?, ..NOTHING }))
+    let visible = thinking.word("display", &DISPLAYS)?;
+    if !thinking.rest().is_empty() {
+        further.insert("thinking".to_owned(), told);
+    }
+    Ok(Some(Reasoning { enabled: Some(enabled), budget, visible, ..NOTHING }))
+}
+
+/// Whether a schema has fields beside it that have no canonical form.
+fn says_more(format: &Value) -> bool {
+    let known = |name: &str| matches!(name, "type" | "schema");
+    format["type"] == "json_schema" && format.as_object().is_some_and(|fields| fields.keys().any(|name| !known(name)))
 }
 
 fn format(path: String, told: Value) -> Result<ResponseFormat, BadRequest> {
@@ -131,6 +144,18 @@ mod tests {
             read(json!({"thinking": {"type": "deep"}, "output_config": {"effort": "low", "task_budget": {"total": 5}}})).unwrap();
         assert_eq!(Value::Object(further), json!({"thinking": {"type": "deep"}, "output_config": {"task_budget": {"total": 5}}}));
         assert_eq!((request.reasoning.unwrap().enabled, request.extras), (None, Vec::new()));
+    }
+
+    #[test]
+    fn what_says_more_goes_along_whole() {
+        let told = json!({
+            "thinking": {"type": "adaptive", "style": "terse"},
+            "output_config": {"format": {"type": "json_schema", "schema": {}, "strict": false}}
+        });
+        let (request, further) = read(told.clone()).unwrap();
+        assert_eq!(Value::Object(further), told);
+        assert_eq!(request.reasoning.unwrap().enabled, Some(true));
+        assert!(matches!(request.response_format, Some(ResponseFormat::JsonSchema(_))));
     }
 
     #[test]

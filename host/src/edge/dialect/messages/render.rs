@@ -4,9 +4,10 @@
 //! tells them; one `message_delta` with the reason and all of the usage, once both are known; `message_stop` only after a complete answer.
 
 use super::answer::{self, Message};
-use super::stream::{Blocks, send};
+use super::stream::Blocks;
 use super::{own_fields, usage};
 use crate::contract::{ChatEvent, ChatResponse, Finish, FinishReason, Usage};
+use crate::edge::dialect::sse::send;
 use crate::edge::dialect::{Head, Render};
 use serde_json::{Map, Value, json};
 use std::mem;
@@ -54,12 +55,14 @@ impl Render for MessagesRenderer {
         }
         self.begin(out);
         self.blocks.tell(out);
-        if self.blocks.are_too_many() {
-            let message = "the provider's answer has too many parts open at once to be told one after the other";
-            self.failure(&json!({"type": "error", "error": {"type": "api_error", "message": message}}), out);
-        } else if *event == ChatEvent::Ended {
+        if *event == ChatEvent::Ended {
             self.end(out);
         }
+    }
+
+    fn broken(&self) -> Option<String> {
+        let too_many = "the provider's answer has too many parts open at once to be told one after the other";
+        self.blocks.are_too_many().then(|| too_many.to_owned())
     }
 
     /// No `message_stop` follows.
@@ -114,7 +117,9 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::super::{client, own};
     use super::*;
-    use crate::contract::{ChoiceFinish, PartClosing, PartGrowth, PartKind, PartOpening, Replay, StreamStart, ToolCallOpening};
+    use crate::contract::{
+        ChoiceFinish, Media, MediaSource, PartClosing, PartGrowth, PartKind, PartOpening, Replay, StreamStart, ToolCallOpening,
+    };
 
     fn opened(part: u32, kind: PartKind) -> ChatEvent {
         ChatEvent::PartOpened(PartOpening { choice: 0, part, kind })
@@ -211,6 +216,20 @@ mod tests {
     }
 
     #[test]
+    fn of_an_image_a_text_says_that_it_was_left_out_and_its_replay_follows() {
+        let image = Media {
+            source: MediaSource::Base64(String::new()),
+            media_type: Some("image/png".into()),
+            name: None,
+            detail: None,
+            transcript: None,
+        };
+        let read = client::read(told(&[opened(0, PartKind::Image(image)), closed(0, Some("gw1;x")), ChatEvent::Ended]).as_bytes());
+        let said = json!({"type": "text", "text": "[image/png image left out: Anthropic's wire has no block for it]"});
+        assert_eq!(read.message["content"], json!([said, {"type": "redacted_thinking", "data": "text:gw1;x"}]));
+    }
+
+    #[test]
     fn calls_that_grow_side_by_side_are_told_one_after_the_other() {
         let read = client::read(
             told(&[
@@ -287,13 +306,18 @@ mod tests {
     }
 
     #[test]
-    fn parts_that_wait_without_end_are_a_failure() {
+    fn parts_that_wait_without_end_break_it() {
         let megabyte = "x".repeat(1 << 20);
-        let mut events = vec![opened(0, PartKind::Text), opened(1, PartKind::Text)];
-        events.extend((0..65).map(|_| grew(1, &megabyte)));
-        events.push(ChatEvent::Ended);
-        let read = client::read(told(&events).as_bytes());
-        assert_eq!(read.error.unwrap()["error"]["type"], "api_error");
+        let mut renderer = renderer();
+        for event in [opened(0, PartKind::Text), opened(1, PartKind::Text)] {
+            renderer.event(&event, &mut Vec::new());
+        }
+        for _ in 0..64 {
+            assert_eq!(renderer.broken(), None);
+            renderer.event(&grew(1, &megabyte), &mut Vec::new());
+        }
+        renderer.event(&grew(1, &megabyte), &mut Vec::new());
+        assert!(renderer.broken().unwrap().contains("too many parts"));
     }
 
     #[test]

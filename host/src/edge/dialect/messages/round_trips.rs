@@ -137,6 +137,7 @@ fn expected(part: &Part) -> Option<Part> {
         PartBody::ToolCall(call) => PartBody::ToolCall(ToolCall { arguments: as_object(call), free_form: false, ..call.clone() }),
         PartBody::Other(native) if native.dialect != super::DIALECT => return None,
         PartBody::Thinking(_) | PartBody::Other(_) => part.body.clone(),
+        PartBody::Image(picture) => PartBody::Text(super::answer::notice("image", picture)),
         _ => return None,
     };
     let citations = part.citations.iter().filter(is_own).cloned().collect();

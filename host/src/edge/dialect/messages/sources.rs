@@ -1,4 +1,4 @@
-//! Images and documents: where their bytes are.
+//! Images and documents: where their bytes are. What a source says beside is one of the block's `further` fields.
 
 use super::own;
 use crate::contract::{Media, MediaSource};
@@ -7,7 +7,7 @@ use crate::edge::BadRequest;
 use crate::edge::dialect::media;
 use crate::edge::json::Fields;
 use bytes::Bytes;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// The media type of a `text` source.
 const PLAIN: &str = "text/plain";
@@ -16,21 +16,23 @@ const PLAIN: &str = "text/plain";
 ///
 /// # Errors
 /// The field at fault.
-pub fn image(block: &mut Fields, blobs: &mut Blobs) -> Result<Media, BadRequest> {
+pub fn image(block: &mut Fields, blobs: &mut Blobs, further: &mut Map<String, Value>) -> Result<Media, BadRequest> {
     let mut source = required(block)?;
-    match source.required_string("type")?.as_str() {
-        "base64" => base64(&mut source, blobs),
-        "url" => url(&mut source, blobs),
-        "file" => file(&mut source),
-        other => Err(source.wrong("type", format!("is `{other}`; of an image it must be base64, url or file"))),
-    }
+    let media = match source.required_string("type")?.as_str() {
+        "base64" => base64(&mut source, blobs)?,
+        "url" => url(&mut source, blobs)?,
+        "file" => file(&mut source)?,
+        other => return Err(source.wrong("type", format!("is `{other}`; of an image it must be base64, url or file"))),
+    };
+    keep_rest(source, further);
+    Ok(media)
 }
 
 /// A document's `source`, but for one of content blocks, which no medium can hold.
 ///
 /// # Errors
 /// The field at fault.
-pub fn document(block: &mut Fields, blobs: &mut Blobs) -> Result<Media, BadRequest> {
+pub fn document(block: &mut Fields, blobs: &mut Blobs, further: &mut Map<String, Value>) -> Result<Media, BadRequest> {
     let mut source = required(block)?;
     let media = match source.required_string("type")?.as_str() {
         "base64" => base64(&mut source, blobs)?,
@@ -39,7 +41,15 @@ pub fn document(block: &mut Fields, blobs: &mut Blobs) -> Result<Media, BadReque
         "file" => file(&mut source)?,
         other => return Err(source.wrong("type", format!("is `{other}`; of a document it must be base64, text, url, file or content"))),
     };
+    keep_rest(source, further);
     Ok(Media { name: block.string("title")?, ..media })
+}
+
+fn keep_rest(source: Fields, further: &mut Map<String, Value>) {
+    let rest = source.rest();
+    if !rest.is_empty() {
+        further.insert("source".to_owned(), Value::Object(rest));
+    }
 }
 
 /// Whether a document is made of content blocks.
@@ -61,6 +71,7 @@ fn base64(source: &mut Fields, blobs: &mut Blobs) -> Result<Media, BadRequest> {
 /// Always told as plain text, which is all that there is.
 fn text(source: &mut Fields, blobs: &mut Blobs) -> Result<Media, BadRequest> {
     let text = source.required_string("data")?;
+    source.value("media_type");
     let blob = blobs.add(Bytes::from(text)).map_err(|error| source.wrong("data", error.to_string()))?;
     Ok(media::media(MediaSource::Blob(blob), Some(PLAIN.to_owned())))
 }

@@ -5,6 +5,7 @@
 
 use super::{answer, carriers, citations};
 use crate::contract::{PartCitation, PartClosing, PartGrowth, PartKind, PartOpening, ToolCallOpening};
+use crate::edge::dialect::sse::send;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
@@ -14,14 +15,6 @@ use std::mem;
 const MAX_WAITING: usize = 64 << 20;
 /// Of a part without a word.
 const PART_BYTES: usize = size_of::<Told>();
-
-/// Appends one event.
-pub fn send(out: &mut Vec<u8>, event: &str, data: &impl Serialize) {
-    out.extend_from_slice(format!("event: {event}\ndata: ").as_bytes());
-    // Writing into memory does not fail.
-    let _ = serde_json::to_writer(&mut *out, data);
-    out.extend_from_slice(b"\n\n");
-}
 
 #[derive(Debug, Serialize)]
 struct DeltaEvent<'a> {
@@ -173,8 +166,13 @@ struct Told {
 enum Kind {
     Text,
     Thinking,
-    Call { opening: ToolCallOpening, is_object: bool },
+    Call {
+        opening: ToolCallOpening,
+        is_object: bool,
+    },
     Other(Value),
+    /// Of which only this is said.
+    LeftOut(String),
     Hidden,
 }
 
@@ -185,7 +183,9 @@ impl Told {
             PartKind::Thinking => Kind::Thinking,
             PartKind::ToolCall(opening) => Kind::Call { opening: opening.clone(), is_object: false },
             PartKind::Other(native) => answer::shown(native).map_or(Kind::Hidden, Kind::Other),
-            PartKind::Image(_) | PartKind::Audio(_) | PartKind::Video(_) => Kind::Hidden,
+            PartKind::Image(media) => Kind::LeftOut(answer::notice("image", media)),
+            PartKind::Audio(media) => Kind::LeftOut(answer::notice("sound", media)),
+            PartKind::Video(media) => Kind::LeftOut(answer::notice("video", media)),
         };
         Self { kind, text: String::new(), citations: Vec::new(), closing: None }
     }
@@ -210,7 +210,7 @@ impl Told {
                     line.delta(out, Delta::Input { partial_json: &text });
                 }
             }
-            Kind::Thinking | Kind::Other(_) => {}
+            Kind::Thinking | Kind::Other(_) | Kind::LeftOut(_) => {}
         }
         let Some(closing) = self.closing.take() else { return false };
         self.end(&closing, line, out);
@@ -229,6 +229,11 @@ impl Told {
                 line.stop(out);
             }
             Kind::Other(block) => tell_other(block, line, out),
+            Kind::LeftOut(notice) => {
+                tell_text(notice, &[], line, out);
+                line.stop(out);
+                end_text(sealed, line, out);
+            }
             Kind::Hidden => {}
         }
         if let (Kind::Call { .. } | Kind::Other(_), Some(sealed)) = (&self.kind, sealed) {

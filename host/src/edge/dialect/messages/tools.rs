@@ -10,7 +10,7 @@ use crate::edge::BadRequest;
 use crate::edge::json::Fields;
 use serde_json::{Map, Value, json};
 
-/// Reads both. Gives what of the choice has no canonical form, under its own name.
+/// Reads both. Gives the choice under its own name if it says what has no canonical form.
 ///
 /// # Errors
 /// The field at fault.
@@ -39,7 +39,8 @@ pub fn parse(fields: &mut Fields, request: &mut ChatRequest) -> Result<Map<Strin
         _ => return Err(choice.wrong("type", "must be auto, any, tool or none")),
     };
     request.tool_choice = Some(ToolChoice { mode, only });
-    Ok(Map::new())
+    let says_more = !choice.rest().is_empty();
+    Ok(says_more.then(|| ("tool_choice".to_owned(), told)).into_iter().collect())
 }
 
 fn is_named(tool: &Tool, name: &str) -> bool {
@@ -57,18 +58,15 @@ fn tool(path: String, value: Value) -> Result<Tool, BadRequest> {
     let mut fields = Fields::of_value(path, value)?;
     fields.value("type");
     let name = fields.required_string("name")?;
+    let mut further = Map::new();
+    let cache = cache_control(&mut fields, &mut further)?;
     let parameters = match fields.value("input_schema") {
         Some(schema @ Value::Object(_)) => schema.to_string(),
         _ => return Err(fields.wrong("input_schema", "is required and must be an object")),
     };
-    Ok(Tool::Function(FunctionTool {
-        name,
-        description: fields.string("description")?,
-        parameters: Some(parameters),
-        strict: fields.bool("strict")?,
-        cache: cache_control(&mut fields)?,
-        extras: extras(fields.rest()),
-    }))
+    let (description, strict) = (fields.string("description")?, fields.bool("strict")?);
+    further.extend(fields.rest());
+    Ok(Tool::Function(FunctionTool { name, description, parameters: Some(parameters), strict, cache, extras: extras(further) }))
 }
 
 #[cfg(test)]
@@ -127,6 +125,12 @@ mod tests {
             assert_eq!(request.tool_choice, Some(ToolChoice { mode, only }), "{choice}");
             assert_eq!((request.parallel_tool_calls, further.len()), (parallel, 0), "{choice}");
         }
+        let more = json!({"type": "auto", "among": ["f"]});
+        let (request, further) = read(json!({"tools": tools, "tool_choice": more})).unwrap();
+        assert_eq!(
+            (request.tool_choice.map(|choice| choice.mode), Value::Object(further)),
+            (Some(ToolMode::Auto), json!({ "tool_choice": more }))
+        );
         let forced = json!({"type": "tool", "name": "web_search"});
         let (request, further) = read(json!({"tools": tools, "tool_choice": forced})).unwrap();
         assert_eq!((request.tool_choice, Value::Object(further)), (None, json!({ "tool_choice": forced })));

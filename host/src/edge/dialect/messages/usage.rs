@@ -1,6 +1,7 @@
 //! Tokens in this dialect's words: `input_tokens` is what neither came from the provider's cache nor went there.
 
 use crate::contract::Usage;
+use crate::domain::estimate::is_estimated;
 use serde_json::{Map, Value, json};
 
 /// Fields of an answer that stand in its usage; adapters tell them with the answer's others.
@@ -40,7 +41,7 @@ pub fn body(usage: Option<&Usage>, further: Map<String, Value>) -> Value {
             body["server_tool_use"][word] = json!(count);
         }
     }
-    if count(usage, "estimated") == Some(1) {
+    if is_estimated(usage) {
         body["estimated"] = json!(true);
     }
     for (name, value) in further {

@@ -1,7 +1,7 @@
 //! What a message, or a tool's output, contains: texts, images, files.
 
 use super::DIALECT;
-use crate::contract::{Citation, Media, MediaSource, Native, Part, PartBody, ToolResultPart};
+use crate::contract::{Citation, Media, Native, Part, PartBody, ToolResultPart};
 use crate::domain::{Blobs, part};
 use crate::edge::BadRequest;
 use crate::edge::dialect::{media, openai};
@@ -39,7 +39,7 @@ fn content_part(mut fields: Fields, blobs: &mut Blobs) -> Result<Part, BadReques
         "refusal" => PartBody::Refusal(fields.required_string("refusal")?),
         "input_image" => PartBody::Image(image(&mut fields, blobs)?),
         "input_file" => PartBody::Document(file(&mut fields, blobs)?),
-        "input_audio" => PartBody::Audio(audio(&mut fields, blobs)?),
+        "input_audio" => PartBody::Audio(openai::audio(&mut fields, blobs)?),
         // A kind of content that came later.
         other if other.starts_with("input_") => return Ok(part(PartBody::Other(openai::native(DIALECT, other, fields)))),
         other => {
@@ -55,7 +55,7 @@ fn image(fields: &mut Fields, blobs: &mut Blobs) -> Result<Media, BadRequest> {
     let detail = fields.string("detail")?;
     let image = match (fields.string("file_id")?, fields.string("image_url")?) {
         (_, Some(url)) => media::by_url(url, blobs).map_err(|wrong| fields.wrong("image_url", wrong))?,
-        (Some(id), None) => media::media(kept(id), None),
+        (Some(id), None) => media::media(openai::file(DIALECT, id), None),
         (None, None) => return Err(fields.wrong("image_url", "is required, or a `file_id`")),
     };
     Ok(Media { detail, ..image })
@@ -67,22 +67,10 @@ fn file(fields: &mut Fields, blobs: &mut Blobs) -> Result<Media, BadRequest> {
     let file = match (fields.string("file_data")?, fields.string("file_url")?, id) {
         (Some(data), _, _) => media::by_data_url(&data, blobs).map_err(|wrong| fields.wrong("file_data", wrong))?,
         (None, Some(url), _) => media::by_url(url, blobs).map_err(|wrong| fields.wrong("file_url", wrong))?,
-        (None, None, Some(id)) => media::media(kept(id), None),
+        (None, None, Some(id)) => media::media(openai::file(DIALECT, id), None),
         (None, None, None) => return Err(fields.wrong("file_data", "is required, or a `file_url` or `file_id`")),
     };
     Ok(Media { name, ..file })
-}
-
-/// A file that the provider already has.
-fn kept(id: String) -> MediaSource {
-    MediaSource::File(Native { dialect: DIALECT.to_owned(), value: Value::from(id).to_string() })
-}
-
-fn audio(fields: &mut Fields, blobs: &mut Blobs) -> Result<Media, BadRequest> {
-    let mut audio = fields.object("input_audio")?.ok_or_else(|| fields.wrong("input_audio", "is required and must be an object"))?;
-    let (data, format) = (audio.required_string("data")?, audio.required_string("format")?);
-    let source = media::by_base64(&data, blobs).map_err(|wrong| audio.wrong("data", wrong))?;
-    Ok(media::media(source, Some(format!("audio/{format}"))))
 }
 
 fn annotations(fields: &mut Fields) -> Result<Vec<Citation>, BadRequest> {

@@ -3,9 +3,10 @@
 //! What the assistant wrote without interruption (reasoning, messages, calls) is one message of its parts, in order; results that follow each
 //! other are one message too. Ids that items had in an answer of ours are ours: they say nothing to a provider and go no further.
 
+use super::DIALECT;
 use super::content::{self, parts};
 use super::output::own_fields;
-use super::{DIALECT, turn};
+use super::turn::{self, Kept};
 use crate::contract::{Message, Part, PartBody, Replay, Role, ToolCall, ToolResult};
 use crate::domain::{Blobs, part, replay};
 use crate::edge::BadRequest;
@@ -20,7 +21,7 @@ pub const IMAGE_ID: &str = "ig_gw_";
 /// # Errors
 /// The field at fault.
 pub fn messages(fields: &mut Fields, blobs: &mut Blobs) -> Result<Vec<Message>, BadRequest> {
-    let mut conversation = Conversation { messages: Vec::new(), calls: Calls::default(), turn: None, blobs };
+    let mut conversation = Conversation { messages: Vec::new(), calls: Calls::default(), turn: None, begun: 0, blobs };
     if let Some(instructions) = fields.string("instructions")?.filter(|text| !text.is_empty()) {
         conversation.add(Role::System, vec![part(PartBody::Text(instructions))]);
     }
@@ -48,8 +49,10 @@ const ROLES: [(&str, Role); 4] =
 struct Conversation<'b> {
     messages: Vec<Message>,
     calls: Calls,
-    /// What the last answer's turn kept, to be given back when all of its items are there.
-    turn: Option<String>,
+    /// What the turns of the last message kept of its calls, to be given back when all of its items are there.
+    turn: Option<Vec<Kept>>,
+    /// Parts of the last message that belong to earlier answers.
+    begun: usize,
     blobs: &'b mut Blobs,
 }
 
@@ -94,12 +97,22 @@ impl Conversation<'_> {
     }
 
     fn end_turn(&mut self) {
-        let Some(turn) = self.turn.take() else { return };
+        self.begun = 0;
+        let Some(kept) = self.turn.take() else { return };
         if let Some(message) = self.messages.last_mut() {
-            turn::restore(&mut message.parts, &turn);
+            turn::restore_calls(&mut message.parts, kept);
         }
         // Of a turn that kept nothing else, nothing was found.
         self.messages.pop_if(|message| message.parts.is_empty());
+    }
+
+    /// A turn stands behind its parts, and the next one counts its own from there; calls may be moved behind it.
+    fn give_back(&mut self, encrypted: &str) {
+        if let Some(message) = self.messages.last_mut() {
+            let of_calls = turn::restore(&mut message.parts, self.begun, encrypted);
+            self.turn.get_or_insert_default().extend(of_calls);
+            self.begun = message.parts.len();
+        }
     }
 
     fn message(&mut self, mut fields: Fields) -> Result<(), BadRequest> {
@@ -142,7 +155,7 @@ impl Conversation<'_> {
         match fields.string("encrypted_content")? {
             Some(encrypted) if turn::is_turn(&encrypted) => {
                 self.join(Role::Assistant, None);
-                self.turn = Some(encrypted);
+                self.give_back(&encrypted);
                 return Ok(());
             }
             Some(encrypted) if replay::is_sealed(&encrypted) => thought.replay = Some(Replay { data: encrypted, model: None }),
@@ -168,7 +181,7 @@ impl Conversation<'_> {
             Argument::Json => ("arguments", false),
             Argument::Text => ("input", true),
         };
-        let arguments = fields.string(field)?.unwrap_or_default();
+        let arguments = openai::called_with(&mut fields, field)?;
         discard(&mut fields);
         self.calls.add(&id, &name);
         let call = PartBody::ToolCall(ToolCall { id, name, arguments, free_form });
@@ -202,6 +215,11 @@ impl Conversation<'_> {
 
     /// An item of OpenAI's own kind, as it is.
     fn other(&mut self, kind: &str, fields: Fields) {
+        if !is_said_to_the_model(kind)
+            && let Some(call_id) = fields.peek("call_id").and_then(Value::as_str)
+        {
+            self.calls.add(call_id, fields.peek("name").and_then(Value::as_str).unwrap_or(kind));
+        }
         let item = part(PartBody::Other(openai::native(DIALECT, kind, fields)));
         if is_said_to_the_model(kind) {
             self.add(Role::User, vec![item]);

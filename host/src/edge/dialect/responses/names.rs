@@ -17,6 +17,7 @@ pub fn caller_parameter(path: &str) -> String {
             ".visible" => "reasoning.summary".to_owned(),
             below => format!("reasoning{below}"),
         },
+        "tools" if below.ends_with("].cache") => format!("tools{below}_control"),
         field => format!("{}{}", field.replace('-', "_"), below.replace(".extras.", ".")),
     }
 }
@@ -33,6 +34,7 @@ mod tests {
             ("parallel-tool-calls", "parallel_tool_calls"),
             ("tool-choice", "tool_choice"),
             ("tools[1].parameters.$ref", "tools[1].parameters.$ref"),
+            ("tools[1].cache", "tools[1].cache_control"),
             ("tools[1].extras.defer_loading", "tools[1].defer_loading"),
             ("response-format.schema", "text.format.schema"),
             ("reasoning.budget", "reasoning.effort"),

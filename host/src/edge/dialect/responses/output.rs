@@ -5,6 +5,7 @@
 use super::items::IMAGE_ID;
 use super::{DIALECT, turn};
 use crate::contract::{Choice, Citation, MediaSource, Native, Part, PartBody};
+use crate::edge::dialect::openai::{self, arguments};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -134,10 +135,7 @@ fn annotation<'a>(citation: &'a Citation, text: &str) -> Option<Annotation<'a>> 
 
 /// Fields of this dialect that have no canonical name, without those that are `set` beside them.
 pub fn own_fields(extras: &[Native], set: &[&str]) -> Map<String, Value> {
-    let own = extras.iter().filter(|native| native.dialect == DIALECT);
-    let mut fields: Map<String, Value> = own.filter_map(|native| serde_json::from_str::<Map<_, _>>(&native.value).ok()).flatten().collect();
-    fields.retain(|name, _| !set.contains(&name.as_str()));
-    fields
+    openai::own_fields(DIALECT, extras, set)
 }
 
 /// Whether a message is a comment on the way or the answer itself, where the provider says.
@@ -246,11 +244,6 @@ impl Items {
             status: stage,
         })
     }
-}
-
-/// `{}` for none: what a client parses must be JSON.
-pub fn arguments(told: &str) -> &str {
-    if told.is_empty() { "{}" } else { told }
 }
 
 /// What a message says.

@@ -1,10 +1,10 @@
 //! A Responses request as the canonical one. What has no canonical name goes along as `extras` of this dialect.
 
 use super::{DIALECT, ResponsesForm, items, tools};
-use crate::contract::{ChatRequest, JsonSchema, Reasoning, ResponseFormat};
+use crate::contract::{ChatRequest, Reasoning, ResponseFormat};
 use crate::domain::{Blobs, Target, chat_request};
 use crate::edge::BadRequest;
-use crate::edge::dialect::{Form, Parsed, openai};
+use crate::edge::dialect::{Form, Parsed, openai, openai_tools};
 use crate::edge::json::Fields;
 use serde_json::{Map, Value, json};
 
@@ -26,7 +26,7 @@ pub fn parse(body: &[u8]) -> Result<Parsed, BadRequest> {
     request.logprobs = logprobs(&mut fields, &mut extras)?;
     request.parallel_tool_calls = fields.bool("parallel_tool_calls")?;
     request.tools = tools::tools(&mut fields)?;
-    request.tool_choice = tools::choice(&mut fields, &mut extras)?;
+    request.tool_choice = openai_tools::tool_choice(&mut fields, &mut extras)?;
     request.response_format = text(&mut fields, &mut extras)?;
     request.reasoning = reasoning(&mut fields, &mut extras)?;
     request.user = openai::user(&mut fields)?;
@@ -104,17 +104,7 @@ fn format(mut format: Fields) -> Result<ResponseFormat, BadRequest> {
     match format.required_string("type")?.as_str() {
         "text" => Ok(ResponseFormat::Text),
         "json_object" => Ok(ResponseFormat::JsonObject),
-        "json_schema" => {
-            let name = format.required_string("name")?;
-            let schema =
-                openai::schema(&mut format, "schema")?.ok_or_else(|| format.wrong("schema", "is required and must be an object"))?;
-            Ok(ResponseFormat::JsonSchema(JsonSchema {
-                name,
-                description: format.string("description")?,
-                schema,
-                strict: format.bool("strict")?,
-            }))
-        }
+        "json_schema" => Ok(ResponseFormat::JsonSchema(openai::json_schema(format)?)),
         other => Ok(ResponseFormat::Other(openai::native(DIALECT, other, format))),
     }
 }

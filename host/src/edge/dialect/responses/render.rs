@@ -1,9 +1,10 @@
 //! The answer as a response: what is said of it, and its items.
 
-use super::ResponsesForm;
-use super::output::{Items, OutputItem, Stage, first_text, own_fields};
-use crate::contract::{ChatResponse, Choice, Finish, FinishReason, Part, Usage};
+use super::output::{Items, OutputItem, Stage, first_text, is_shown};
+use super::{DIALECT, ResponsesForm};
+use crate::contract::{ChatResponse, Choice, Finish, FinishReason, Part, PartBody, Usage};
 use crate::edge::dialect::Head;
+use crate::edge::dialect::openai::{self, Tokens};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -68,25 +69,27 @@ struct OutputDetails {
     reasoning_tokens: u32,
 }
 
-/// The dialect's types demand numbers: a count that the provider did not give is 0 here. The log keeps the difference.
 fn usage_body(usage: &Usage) -> UsageBody {
-    let (input, output) = (usage.input.unwrap_or(0), usage.output.unwrap_or(0));
+    let tokens = Tokens::of(usage);
     UsageBody {
-        input_tokens: input,
-        input_tokens_details: InputDetails {
-            cached_tokens: usage.cache_read.unwrap_or(0),
-            cache_write_tokens: usage.cache_write.unwrap_or(0),
-        },
-        output_tokens: output,
-        output_tokens_details: OutputDetails { reasoning_tokens: usage.reasoning.unwrap_or(0) },
-        total_tokens: input.saturating_add(output),
-        estimated: usage.details.iter().any(|(name, count)| name == "estimated" && *count == 1).then_some(true),
+        input_tokens: tokens.input,
+        input_tokens_details: InputDetails { cached_tokens: tokens.cached, cache_write_tokens: usage.cache_write.unwrap_or(0) },
+        output_tokens: tokens.output,
+        output_tokens_details: OutputDetails { reasoning_tokens: tokens.reasoning },
+        total_tokens: tokens.total,
+        estimated: tokens.estimated,
     }
 }
 
 /// The one choice of this dialect.
 pub fn choice(answer: &ChatResponse) -> Option<&Choice> {
     answer.choices.iter().find(|choice| choice.index == 0)
+}
+
+/// The part that an answer was cut in: its last that is shown. An image is whole or is none.
+pub fn cut_part(choice: &Choice) -> Option<usize> {
+    let last = choice.parts.iter().rposition(is_shown).filter(|_| outcome(&choice.finish).0 != Status::Completed)?;
+    choice.parts.get(last).filter(|part| !matches!(part.body, PartBody::Image(_))).map(|_| last)
 }
 
 /// What is the same in every form of one answer.
@@ -142,7 +145,7 @@ impl Envelope {
 
     fn so_far<'a>(&'a self, answer: &'a ChatResponse, shown: Shown<'_>) -> Response<'a> {
         let mut said = Cow::Borrowed(&self.form.said);
-        let own = own_fields(&answer.extras, &SET);
+        let own = openai::answer_fields(DIALECT, &answer.extras, &SET);
         if !own.is_empty() {
             said.to_mut().extend(own);
         }

@@ -1,16 +1,18 @@
 //! The answer, whole or as typed events.
 //!
-//! An item begins when there is something to show in it, but in the order in which parts were opened. The last event holds the whole
-//! response, so all of the answer is gathered here, within the bounds that any gathered answer has.
+//! An item begins when there is something to show in it, but in the order in which parts were opened. Its end waits until another part shows
+//! something, for the last item of an answer that was cut is not complete. The last event holds the whole response, so all of the answer is
+//! gathered here, within the bounds that any gathered answer has.
 
 use super::ResponsesForm;
-use super::output::{Annotation, Content, Logprobs, OutputItem, Stage, SummaryPart, annotations, arguments, content, is_shown, turn_of};
-use super::render::{Envelope, ErrorBody, Response, Status, choice};
+use super::output::{Annotation, Content, Logprobs, OutputItem, Stage, SummaryPart, annotations, content, is_shown, turn_of};
+use super::render::{Envelope, ErrorBody, Response, Status, choice, cut_part};
 use crate::contract::{ChatEvent, ChatResponse, Part, PartBody, PartGrowth};
-use crate::domain::Gathered;
-use crate::edge::dialect::{Head, Render};
+use crate::domain::{Disorder, Gathered};
+use crate::edge::dialect::openai::arguments;
+use crate::edge::dialect::{Head, Render, sse};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// Renders one answer, whole or its events.
 #[derive(Debug)]
@@ -21,11 +23,17 @@ pub struct ResponsesRenderer {
     places: Vec<Place>,
     /// The last part that was opened, if it has no item yet.
     waiting: Option<usize>,
+    /// Parts that were closed and may yet be what the answer was cut in.
+    held: Vec<usize>,
+    /// The last part in which there is something to show.
+    last_shown: Option<usize>,
     /// The part that the logprobs are told at.
     first_text: Option<usize>,
     /// Items so far.
     items: usize,
     phase: Phase,
+    /// Why the events can't be told any further.
+    broken: Option<Disorder>,
     writer: Writer,
 }
 
@@ -43,6 +51,8 @@ enum Place {
     Waiting,
     Hidden,
     Open(OpenItem),
+    /// Closed, which has not been told.
+    Held(OpenItem),
     Done,
 }
 
@@ -58,19 +68,21 @@ struct OpenItem {
 impl Render for ResponsesRenderer {
     fn whole(&mut self, answer: &ChatResponse) -> Vec<u8> {
         let turn = choice(answer).and_then(turn_of);
-        let shown = |_, part: &Part| is_shown(part).then_some(Stage::Completed);
+        let cut = choice(answer).and_then(cut_part);
+        let shown = |number, part: &Part| is_shown(part).then_some(stage(number, cut));
         // Strings and numbers in structs: there is nothing in them that JSON can't hold.
         serde_json::to_vec(&self.envelope.ended(answer, &shown, turn.as_deref())).unwrap_or_default()
     }
 
     fn event(&mut self, event: &ChatEvent, out: &mut Vec<u8>) {
-        if self.phase == Phase::Over || matches!(event, ChatEvent::Failed(_)) || !self.is_of_interest(event) {
+        let over = self.phase == Phase::Over || self.broken.is_some();
+        if over || matches!(event, ChatEvent::Failed(_)) || !self.is_of_interest(event) {
             return;
         }
         self.begin(out);
         if let Err(disorder) = self.gathered.add(event.clone()) {
-            let error = json!({"error": {"message": disorder.to_string(), "type": "server_error", "param": null, "code": "server_error"}});
-            return self.failure(&error, out);
+            self.broken = Some(disorder);
+            return;
         }
         match event {
             ChatEvent::PartOpened(_) => self.open(out),
@@ -81,12 +93,17 @@ impl Render for ResponsesRenderer {
         }
     }
 
+    fn broken(&self) -> Option<String> {
+        self.broken.map(|disorder| disorder.to_string())
+    }
+
     /// Clients look for one of the two: SDKs raise the error of the first event, others wait for the second.
     fn failure(&mut self, body: &Value, out: &mut Vec<u8>) {
         if self.phase == Phase::Over {
             return;
         }
         self.begin(out);
+        self.release(usize::MAX, None, out);
         let error = &body["error"];
         let told = |name: &str| error[name].as_str().map(str::to_owned);
         let message = told("message").unwrap_or_default();
@@ -94,7 +111,7 @@ impl Render for ResponsesRenderer {
         self.writer.write(out, "error", &event);
         let error = ErrorBody { code: told("code").unwrap_or_else(|| "server_error".to_owned()), message: message.clone() };
         let stage = |number: usize, _: &Part| match self.places.get(number)? {
-            Place::Open(_) => Some(Stage::Incomplete),
+            Place::Open(_) | Place::Held(_) => Some(Stage::Incomplete),
             Place::Done => Some(Stage::Completed),
             Place::Waiting | Place::Hidden => None,
         };
@@ -112,6 +129,11 @@ fn number(part: u32) -> usize {
     usize::try_from(part).unwrap_or(usize::MAX)
 }
 
+/// How far a part of an answer that is over is, if it was cut in the part `cut`.
+fn stage(number: usize, cut: Option<usize>) -> Stage {
+    if cut == Some(number) { Stage::Incomplete } else { Stage::Completed }
+}
+
 fn part(gathered: &Gathered, number: usize) -> Option<&Part> {
     choice(gathered.so_far()?)?.parts.get(number)
 }
@@ -123,9 +145,12 @@ impl ResponsesRenderer {
             gathered: Gathered::default(),
             places: Vec::new(),
             waiting: None,
+            held: Vec::new(),
+            last_shown: None,
             first_text: None,
             items: 0,
             phase: Phase::Fresh,
+            broken: None,
             writer: Writer::default(),
         }
     }
@@ -140,7 +165,7 @@ impl ResponsesRenderer {
             ChatEvent::Finished(finished) => (finished.choice, None),
             ChatEvent::Started(_) | ChatEvent::Usage(_) | ChatEvent::Ended | ChatEvent::Failed(_) => return true,
         };
-        choice == 0 && !part.is_some_and(|part| matches!(self.places.get(number(part)), Some(Place::Done | Place::Hidden)))
+        choice == 0 && !part.is_some_and(|part| matches!(self.places.get(number(part)), Some(Place::Done | Place::Held(_) | Place::Hidden)))
     }
 
     fn begin(&mut self, out: &mut Vec<u8>) {
@@ -175,6 +200,7 @@ impl ResponsesRenderer {
     }
 
     fn begin_item(&mut self, number: usize, out: &mut Vec<u8>) {
+        self.note_shown(number, out);
         let (Some(part), Some(place)) = (part(&self.gathered, number), self.places.get_mut(number)) else { return };
         if self.waiting == Some(number) {
             self.waiting = None;
@@ -200,6 +226,7 @@ impl ResponsesRenderer {
         if matches!(self.places.get(number), Some(Place::Waiting)) && !growth.text.is_empty() {
             self.begin_item(number, out);
         }
+        self.note_shown(number, out);
         let (Some(Place::Open(open)), Some(part)) = (self.places.get_mut(number), part(&self.gathered, number)) else { return };
         let delta = Some(growth.text.as_str());
         let (kind, told) = match &part.body {
@@ -233,15 +260,36 @@ impl ResponsesRenderer {
         let Some(place) = self.places.get_mut(number) else { return };
         match std::mem::replace(place, Place::Hidden) {
             Place::Open(open) => {
-                *place = Place::Done;
-                self.end_item(number, &open, out);
+                *place = Place::Held(open);
+                self.held.push(number);
             }
             Place::Waiting | Place::Hidden => {}
-            Place::Done => *place = Place::Done,
+            over => *place = over,
+        }
+        self.note_shown(number, out);
+        self.release(self.last_shown.unwrap_or(0), None, out);
+    }
+
+    /// Whether the part is the last in which there is something. What was closed before it is complete then.
+    fn note_shown(&mut self, number: usize, out: &mut Vec<u8>) {
+        if self.last_shown.is_none_or(|last| last < number) && part(&self.gathered, number).is_some_and(is_shown) {
+            self.last_shown = Some(number);
+            self.release(number, None, out);
         }
     }
 
-    fn end_item(&mut self, number: usize, open: &OpenItem, out: &mut Vec<u8>) {
+    /// Ends the items of held parts before this one.
+    fn release(&mut self, before: usize, cut: Option<usize>, out: &mut Vec<u8>) {
+        for number in self.held.extract_if(.., |number| *number < before).collect::<Vec<_>>() {
+            if let Some(place) = self.places.get_mut(number)
+                && let Place::Held(open) = std::mem::replace(place, Place::Done)
+            {
+                self.end_item(number, &open, stage(number, cut), out);
+            }
+        }
+    }
+
+    fn end_item(&mut self, number: usize, open: &OpenItem, stage: Stage, out: &mut Vec<u8>) {
         let Some(choice) = self.gathered.so_far().and_then(choice) else { return };
         let Some(part) = choice.parts.get(number) else { return };
         let logprobs = choice.logprobs.as_deref().filter(|_| self.first_text == Some(number));
@@ -278,13 +326,15 @@ impl ResponsesRenderer {
         if let Some(content) = content(&part.body, part, logprobs) {
             writer.write(out, "response.content_part.done", &Told { part: Some(Piece::Content(content)), ..Told::content(open) });
         }
-        let item = self.envelope.items.item(number, part, Stage::Completed, logprobs);
+        let item = self.envelope.items.item(number, part, stage, logprobs);
         writer.write(out, "response.output_item.done", &Told { item, ..Told::in_output(open.output_index) });
     }
 
     fn end(&mut self, out: &mut Vec<u8>) {
-        // What an adapter left open is complete now.
+        // What an adapter left open is over now.
         (0..self.places.len()).for_each(|number| self.close(number, out));
+        let cut = self.gathered.so_far().and_then(choice).and_then(cut_part);
+        self.release(usize::MAX, cut, out);
         self.phase = Phase::Over;
         let Some(answer) = self.gathered.so_far() else { return };
         let turn = choice(answer).and_then(turn_of);
@@ -294,7 +344,7 @@ impl ResponsesRenderer {
                 self.writer.write(out, kind, &Told { item, ..Told::in_output(self.items) });
             }
         }
-        let shown = |number: usize, _: &Part| matches!(self.places.get(number), Some(Place::Done)).then_some(Stage::Completed);
+        let shown = |number: usize, _: &Part| matches!(self.places.get(number), Some(Place::Done)).then_some(stage(number, cut));
         let response = self.envelope.ended(answer, &shown, turn.as_deref());
         let kind = match response.status {
             Status::Incomplete => "response.incomplete",
@@ -393,13 +443,7 @@ struct Writer {
 
 impl Writer {
     fn write(&mut self, out: &mut Vec<u8>, kind: &str, told: &impl Serialize) {
-        out.extend_from_slice(format!("event: {kind}\ndata: ").as_bytes());
-        let data = out.len();
-        // Writing into memory does not fail.
-        let _ = serde_json::to_writer(&mut *out, &Event { kind, sequence_number: self.sequence_number, told });
-        // What came as JSON may have lines; between its values a space means as much.
-        out.iter_mut().skip(data).filter(|byte| matches!(byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
-        out.extend_from_slice(b"\n\n");
+        sse::send(out, kind, &Event { kind, sequence_number: self.sequence_number, told });
         self.sequence_number += 1;
     }
 }

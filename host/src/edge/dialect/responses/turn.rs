@@ -21,8 +21,9 @@ pub fn is_turn(encrypted: &str) -> bool {
     encrypted.starts_with(PREFIX)
 }
 
+/// What was kept of one part.
 #[derive(Debug, Serialize, Deserialize)]
-struct Kept {
+pub struct Kept {
     /// Parts before it that come back, with an item or by this list.
     at: usize,
     of: Owner,
@@ -74,20 +75,31 @@ pub fn of_parts<'p>(parts: impl Iterator<Item = &'p Part>) -> Option<String> {
     Some(format!("{PREFIX}{}", serde_json::to_string(&kept).ok()?))
 }
 
-/// Gives the parts of a turn back what was kept of them.
-pub fn restore(parts: &mut Vec<Part>, encrypted: &str) {
+/// Gives the parts of a turn, which begins at `begun`, back what was kept of them. Gives what was kept of calls, which may come later.
+pub fn restore(parts: &mut Vec<Part>, begun: usize, encrypted: &str) -> Vec<Kept> {
     let list = encrypted.strip_prefix(PREFIX).unwrap_or_default();
     let kept: Vec<Kept> = serde_json::from_str(list).unwrap_or_default();
-    for Kept { at, of, replay } in kept.into_iter().take(MAX_KEPT) {
-        if of == Owner::Text(0) {
+    let mut of_calls = Vec::new();
+    for kept in kept.into_iter().take(MAX_KEPT) {
+        let at = begun.saturating_add(kept.at);
+        if kept.of == Owner::Text(0) {
             parts.insert(at.min(parts.len()), part(PartBody::Text(String::new())));
         }
-        let owner = match &of {
-            Owner::Call(_) => parts.iter_mut().find(|part| Owner::of(&part.body).as_ref() == Some(&of)),
-            _ => parts.get_mut(at).filter(|part| Owner::of(&part.body).as_ref() == Some(&of)),
-        };
-        if let Some(owner) = owner {
-            owner.replay = Some(Replay { data: replay, model: None });
+        if matches!(kept.of, Owner::Call(_)) {
+            of_calls.push(kept);
+        } else if let Some(owner) = parts.get_mut(at).filter(|part| Owner::of(&part.body).as_ref() == Some(&kept.of)) {
+            owner.replay = Some(Replay { data: kept.replay, model: None });
+        }
+    }
+    of_calls
+}
+
+/// Gives calls back what was kept of them, wherever they are.
+pub fn restore_calls(parts: &mut [Part], kept: Vec<Kept>) {
+    for Kept { of, replay, .. } in kept {
+        let Owner::Call(id) = of else { continue };
+        if let Some(call) = parts.iter_mut().find(|part| matches!(&part.body, PartBody::ToolCall(call) if call.id == id)) {
+            call.replay = Some(Replay { data: replay, model: None });
         }
     }
 }

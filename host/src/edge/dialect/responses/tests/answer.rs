@@ -78,6 +78,20 @@ fn an_answer_that_was_cut_or_went_wrong_says_so() {
 }
 
 #[test]
+fn only_the_last_item_of_an_answer_that_was_cut_is_incomplete() {
+    for (reason, last) in
+        [(FinishReason::Length, "incomplete"), (FinishReason::ContentFilter, "incomplete"), (FinishReason::ToolCalls, "completed")]
+    {
+        let told = answer(vec![text("so"), sealed(call("c1", "{\"a\":"), "1"), text("")], reason);
+        let streamed = sent(&events_of(told.clone())).pop().unwrap()["response"].clone();
+        for body in [whole(&told), streamed] {
+            let stages: Vec<&Value> = body["output"].as_array().unwrap().iter().map(|item| &item["status"]).collect();
+            assert_eq!(stages, ["completed", last, "completed"], "the last carries the turn");
+        }
+    }
+}
+
+#[test]
 fn citations_become_annotations() {
     let citation = |dialect: &str, url: Option<&str>, span| Citation {
         url: url.map(str::to_owned),

@@ -40,8 +40,9 @@ fn spoken() -> impl Strategy<Value = Spoken> {
     })
 }
 
-/// Parts are told as `order` has it: each number chooses among the parts that are open, or opens the next.
+/// Parts are told as `order` has it: each number chooses among the parts that are open, or opens the next. The first also chooses the end.
 fn told(mut parts: Vec<Spoken>, order: &[usize]) -> Vec<ChatEvent> {
+    let reason = if order.first().is_some_and(|first| first % 2 == 1) { FinishReason::Length } else { FinishReason::Stop };
     for (number, part) in parts.iter_mut().enumerate() {
         match &mut part.kind {
             PartKind::ToolCall(call) => call.id = format!("call_{number}"),
@@ -79,7 +80,7 @@ fn told(mut parts: Vec<Spoken>, order: &[usize]) -> Vec<ChatEvent> {
             events.push(grew(*number, &part.pieces.remove(0)));
         }
     }
-    events.push(ChatEvent::Finished(ChoiceFinish { choice: 0, finish: finish(FinishReason::Stop) }));
+    events.push(ChatEvent::Finished(ChoiceFinish { choice: 0, finish: finish(reason) }));
     events.push(ChatEvent::Ended);
     events
 }

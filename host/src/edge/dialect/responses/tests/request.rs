@@ -138,6 +138,14 @@ fn what_the_assistant_wrote_in_one_go_is_one_message_and_so_are_results() {
 }
 
 #[test]
+fn a_call_of_openais_own_may_be_answered() {
+    let shell = json!({"type": "local_shell_call", "id": "lsh_1", "call_id": "c1", "action": {"type": "exec", "command": ["ls"]}});
+    let said = messages(json!([shell, {"type": "function_call_output", "call_id": "c1", "output": "a.txt"}]));
+    assert_eq!(said[0].parts, [part(PartBody::Other(own(shell)))]);
+    assert!(matches!(&said[1].parts[0].body, PartBody::ToolResult(result) if result.name == "local_shell_call"));
+}
+
+#[test]
 fn a_result_may_have_parts_and_a_breakpoint() {
     let said = messages(json!([
         {"type": "function_call", "call_id": "c1", "name": "weather", "arguments": "{}"},

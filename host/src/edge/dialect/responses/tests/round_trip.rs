@@ -70,6 +70,15 @@ fn a_call_is_found_wherever_the_client_puts_it() {
 }
 
 #[test]
+fn answers_that_follow_each_other_keep_what_is_theirs() {
+    let first = vec![sealed(text("one"), "1"), sealed(text(""), "2"), text("more"), sealed(call("c1", "{}"), "3")];
+    let second = vec![text("more"), sealed(text("two"), "4"), sealed(call("c2", "{}"), "5")];
+    let output = |parts: &[Part]| whole(&answer(parts.to_vec(), FinishReason::Stop))["output"].as_array().unwrap().clone();
+    let both = [output(&first), output(&second)].concat();
+    assert_eq!(sent_back(&json!(both)), [first, second].concat());
+}
+
+#[test]
 fn a_turn_of_which_nothing_else_came_back_is_dropped() {
     let output = whole(&answer(vec![sealed(call("c1", "{}"), "1")], FinishReason::ToolCalls))["output"].clone();
     assert_eq!(sent_back(&json!([output[1]])), []);

@@ -128,6 +128,20 @@ fn an_answer_that_was_cut_ends_as_incomplete() {
 }
 
 #[test]
+fn an_item_ends_when_the_next_one_shows_something() {
+    let mut renderer = renderer(&hello());
+    let mut told = |event: ChatEvent| {
+        let mut out = Vec::new();
+        renderer.event(&event, &mut out);
+        types(&read(&out)).contains(&"response.output_item.done")
+    };
+    for event in [opened(0, PartKind::Text), grew(0, "x"), closed(0), opened(1, PartKind::Text)] {
+        assert!(!told(event));
+    }
+    assert!(told(grew(1, "y")));
+}
+
+#[test]
 fn a_failure_in_mid_stream_is_an_error_and_nothing_follows() {
     let mut renderer = renderer(&hello());
     let mut out = Vec::new();
@@ -152,10 +166,33 @@ fn a_failure_in_mid_stream_is_an_error_and_nothing_follows() {
 }
 
 #[test]
-fn events_that_do_not_follow_end_the_stream_as_failed() {
-    let events = sent(&[opened(0, PartKind::Text), grew(0, "x"), opened(7, PartKind::Text), grew(0, "y"), ChatEvent::Ended]);
-    assert_eq!(types(&events)[types(&events).len() - 2..], ["error", "response.failed"]);
-    assert!(events[events.len() - 2]["message"].as_str().unwrap().contains("out of order"));
+fn an_item_that_was_over_before_a_failure_is_complete() {
+    let mut renderer = renderer(&hello());
+    let mut out = Vec::new();
+    for event in [opened_call(0, "a"), grew(0, "{}"), closed(0)] {
+        renderer.event(&event, &mut out);
+    }
+    renderer.failure(&json!({"error": {"message": "overloaded", "code": "overloaded"}}), &mut out);
+    let events = read(&out);
+    let [.., done, _, failed] = events.as_slice() else { unreachable!() };
+    assert_eq!((&done["type"], &done["item"]["status"]), (&json!("response.output_item.done"), &json!("completed")));
+    assert_eq!(failed["response"]["output"], json!([done["item"]]));
+}
+
+#[test]
+fn events_that_do_not_follow_break_it_and_are_not_told() {
+    let mut renderer = renderer(&hello());
+    let mut out = Vec::new();
+    for event in [opened(0, PartKind::Text), grew(0, "x")] {
+        renderer.event(&event, &mut out);
+    }
+    assert_eq!(renderer.broken(), None);
+    let told = out.len();
+    for event in [opened(7, PartKind::Text), grew(0, "y"), ChatEvent::Ended] {
+        renderer.event(&event, &mut out);
+    }
+    assert_eq!(out.len(), told);
+    assert!(renderer.broken().unwrap().contains("out of order"));
 }
 
 #[test]
