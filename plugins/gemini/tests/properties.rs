@@ -1,11 +1,9 @@
 //! Whatever is sent or comes: nothing panics, requests stay JSON, streams keep the contract's order.
-#![allow(clippy::unwrap_used)]
 
 use adapter_gemini::Gemini;
 use llm_gateway_adapter::generate::{Asked, Source};
-use llm_gateway_adapter::harness::{check_encoded, check_stream, frames};
-use llm_gateway_adapter::recording::Recording;
-use llm_gateway_adapter::types::{Frame, HttpResponse};
+use llm_gateway_adapter::harness::check_encoded;
+use llm_gateway_adapter::samples::Samples;
 use llm_gateway_adapter::{Chat, Embeddings, Tokens};
 use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, any, prop_assert_eq, proptest};
@@ -13,20 +11,14 @@ use proptest::prelude::{ProptestConfig, any, prop_assert_eq, proptest};
 const DIALECT: &str = "gemini";
 const MODELS: &[&str] = &["gemini-3.8-flash", "gemini-4-argon", "gemini-2.5-flash", "gemini-2.0-flash", "gemma-4-31b-it", "tunedModels/x"];
 const EMBEDDING_MODELS: &[&str] = &["gemini-embedding-001", "gemini-embedding-2"];
-/// What the decoders may be given.
-const CONTEXTS: &[&str] = &["", r#"{"custom_tools":["weather"]}"#];
-
-/// Streams that are right, to be spoiled.
-const STREAMS: &[&str] = &[
-    include_str!("../fixtures/text-streamed.json"),
-    include_str!("../fixtures/tool-calls-streamed.json"),
-    include_str!("../fixtures/overloaded-in-the-stream.json"),
-];
-
-fn stream(fixture: &str) -> Vec<Frame> {
-    let recording = Recording::parse(fixture).unwrap();
-    frames(str::from_utf8(&recording.response.body).unwrap())
-}
+const SAMPLES: Samples = Samples {
+    contexts: &["", r#"{"custom_tools":["weather"]}"#],
+    streams: &[
+        include_str!("../fixtures/text-streamed.json"),
+        include_str!("../fixtures/tool-calls-streamed.json"),
+        include_str!("../fixtures/overloaded-in-the-stream.json"),
+    ],
+};
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
@@ -43,35 +35,17 @@ proptest! {
 
     #[test]
     fn any_stream_keeps_the_contracts_order_in_however_many_pieces_it_comes(bytes in vec(any::<u8>(), 0..300)) {
-        for right in STREAMS {
-            let frames = Source::new(&bytes).stream_like(&stream(right));
-            for context in CONTEXTS {
-                prop_assert_eq!(check_stream::<Gemini>(context, &frames).map(|_| ()), Ok(()));
-            }
-        }
+        prop_assert_eq!(SAMPLES.spoil_streams::<Gemini>(&bytes), Ok(()));
     }
 
     #[test]
     fn any_answer_is_read_or_refused(status in 100_u16..600, body in vec(any::<u8>(), 0..300), words in ".*") {
-        for body in [body, words.into_bytes()] {
-            let text = String::from_utf8_lossy(&body).into_owned();
-            for context in CONTEXTS {
-                let response = HttpResponse { status, headers: vec![], body: body.clone() };
-                let _ = <Gemini as Chat>::decode(response, (*context).to_owned());
-                prop_assert_eq!(check_stream::<Gemini>(context, &[Frame { event: None, data: text.clone() }]).map(|_| ()), Ok(()));
-            }
-        }
+        prop_assert_eq!(SAMPLES.read_anything::<Gemini>(status, &body), Ok(()));
+        prop_assert_eq!(SAMPLES.read_anything::<Gemini>(status, words.as_bytes()), Ok(()));
     }
 
     #[test]
     fn any_whole_answer_of_about_the_right_shape_is_read_or_refused(bytes in vec(any::<u8>(), 0..300)) {
-        for right in STREAMS {
-            for frame in Source::new(&bytes).stream_like(&stream(right)) {
-                for context in CONTEXTS {
-                    let response = HttpResponse { status: 200, headers: vec![], body: frame.data.clone().into_bytes() };
-                    let _ = <Gemini as Chat>::decode(response, (*context).to_owned());
-                }
-            }
-        }
+        prop_assert_eq!(SAMPLES.spoil_answers::<Gemini>(&bytes), Ok(()));
     }
 }

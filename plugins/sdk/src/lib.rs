@@ -24,6 +24,7 @@ pub mod generate;
 pub mod harness;
 pub mod rate_limits;
 pub mod recording;
+pub mod samples;
 pub mod schema;
 pub mod settings;
 pub mod stream;

@@ -2,9 +2,8 @@
 
 use adapter_mistral::Mistral;
 use llm_gateway_adapter::generate::{Asked, Source};
-use llm_gateway_adapter::harness::{check_encoded, check_stream, frames};
-use llm_gateway_adapter::recording::Recording;
-use llm_gateway_adapter::types::{Frame, HttpResponse};
+use llm_gateway_adapter::harness::check_encoded;
+use llm_gateway_adapter::samples::Samples;
 use llm_gateway_adapter::{Chat, Embeddings, Tokens};
 use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, any, prop_assert_eq, proptest};
@@ -12,21 +11,15 @@ use proptest::prelude::{ProptestConfig, any, prop_assert_eq, proptest};
 const DIALECT: &str = "mistral";
 const MODELS: &[&str] = &["mistral-medium-3-5", "mistral-large-4", "magistral-medium-2507", "codestral-2508", "other"];
 const EMBEDDING_MODELS: &[&str] = &["mistral-embed", "codestral-embed"];
-/// What the decoders may be given.
-const CONTEXTS: &[&str] = &["", r#"["a","weather"]"#];
-
-/// Streams that are right, to be spoiled.
-const STREAMS: &[&str] = &[
-    include_str!("../../fixtures/text-stream.json"),
-    include_str!("../../fixtures/thinking-stream.json"),
-    include_str!("../../fixtures/parallel-tool-calls-stream.json"),
-    include_str!("../../fixtures/custom-tool-stream.json"),
-];
-
-fn stream(fixture: &str) -> Vec<Frame> {
-    let recording = Recording::parse(fixture).unwrap();
-    frames(str::from_utf8(&recording.response.body).unwrap())
-}
+const SAMPLES: Samples = Samples {
+    contexts: &["", r#"["a","weather"]"#],
+    streams: &[
+        include_str!("../../fixtures/text-stream.json"),
+        include_str!("../../fixtures/thinking-stream.json"),
+        include_str!("../../fixtures/parallel-tool-calls-stream.json"),
+        include_str!("../../fixtures/custom-tool-stream.json"),
+    ],
+};
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
@@ -43,35 +36,17 @@ proptest! {
 
     #[test]
     fn any_stream_keeps_the_contracts_order_in_however_many_pieces_it_comes(bytes in vec(any::<u8>(), 0..300)) {
-        for right in STREAMS {
-            let frames = Source::new(&bytes).stream_like(&stream(right));
-            for context in CONTEXTS {
-                prop_assert_eq!(check_stream::<Mistral>(context, &frames).map(|_| ()), Ok(()));
-            }
-        }
+        prop_assert_eq!(SAMPLES.spoil_streams::<Mistral>(&bytes), Ok(()));
     }
 
     #[test]
     fn any_answer_is_read_or_refused(status in 100_u16..600, body in vec(any::<u8>(), 0..300), words in ".*") {
-        for body in [body, words.into_bytes()] {
-            let text = String::from_utf8_lossy(&body).into_owned();
-            for context in CONTEXTS {
-                let response = HttpResponse { status, headers: vec![], body: body.clone() };
-                let _ = <Mistral as Chat>::decode(response, (*context).to_owned());
-                prop_assert_eq!(check_stream::<Mistral>(context, &[Frame { event: None, data: text.clone() }]).map(|_| ()), Ok(()));
-            }
-        }
+        prop_assert_eq!(SAMPLES.read_anything::<Mistral>(status, &body), Ok(()));
+        prop_assert_eq!(SAMPLES.read_anything::<Mistral>(status, words.as_bytes()), Ok(()));
     }
 
     #[test]
     fn any_whole_answer_of_about_the_right_shape_is_read_or_refused(bytes in vec(any::<u8>(), 0..300)) {
-        for right in STREAMS {
-            for frame in Source::new(&bytes).stream_like(&stream(right)) {
-                for context in CONTEXTS {
-                    let response = HttpResponse { status: 200, headers: vec![], body: frame.data.clone().into_bytes() };
-                    let _ = <Mistral as Chat>::decode(response, (*context).to_owned());
-                }
-            }
-        }
+        prop_assert_eq!(SAMPLES.spoil_answers::<Mistral>(&bytes), Ok(()));
     }
 }
