@@ -8,12 +8,12 @@ use super::stream::EventStream;
 use super::upstream::Reply;
 use super::{Attempt, Exchange, Target, fetch};
 use crate::contract::{
-    Capabilities, ChatEvent, ChatRequest, ChatResponse, Dropped, FinishReason, Framing, HttpRequest, HttpResponse, PartBody, PartKind,
+    Capabilities, ChatEvent, ChatRequest, ChatResponse, Dropped, FinishReason, Framing, HttpRequest, PartBody, PartKind,
 };
 use crate::domain::estimate::{self, Prompt};
 use crate::domain::{Blobs, Call, Gathered};
 use crate::plan::Candidate;
-use crate::plugin::{CallError, Fault, InFlight};
+use crate::plugin::{CallError, InFlight};
 use std::sync::Arc;
 use std::time::Instant;
 use uuid::Uuid;
@@ -70,9 +70,7 @@ impl Exchange for ChatExchange {
             attempt.is_streaming = matches!(answer, Answer::Stream(_));
             return Ok(Answered { answer, dropped });
         }
-        let (waited, whole) = reply.whole().await;
-        attempt.waited = waited;
-        let mut answer = decode(&version, whole.map_err(AttemptError::Upstream)?, context).await?;
+        let mut answer = target.read(&version, reply, attempt, async |response| version.decode(response, context).await).await?;
         if let Some(finish) = answer.choices.iter().map(|choice| &choice.finish).find(|finish| finish.reason == FinishReason::Error) {
             return Err(AttemptError::of_finish(finish, attempt.status));
         }
@@ -184,24 +182,6 @@ async fn gather(stream: &mut EventStream) -> Result<ChatResponse, AttemptError> 
         }
     }
     gathered.complete().ok_or_else(|| stream.broke_contract("its decoder did not end the stream".into()))
-}
-
-async fn decode(version: &InFlight, response: HttpResponse, context: String) -> Result<ChatResponse, AttemptError> {
-    let status = response.status;
-    let decoded = version.decode(response, context).await;
-    let answer = decoded.map_err(|error| AttemptError::of_decode(error, status))?;
-    check_success(version, status)?;
-    Ok(answer)
-}
-
-/// An adapter that makes an answer of an error breaks the contract.
-pub(super) fn check_success(version: &InFlight, status: u16) -> Result<(), AttemptError> {
-    if (200..300).contains(&status) {
-        return Ok(());
-    }
-    version.count_fault();
-    let reason = format!("its decode() took an answer with status {status} for a success");
-    Err(AttemptError::of_decode(CallError::Fault(Fault::BrokeContract(reason)), status))
 }
 
 /// Whether the body is the stream that was asked for: a 2xx that says nothing else of itself.

@@ -1,6 +1,6 @@
 //! One attempt at counting a prompt: by the provider, or where it does not count, by the adapter's estimate, or else by the gateway's.
 
-use super::chat::{address, check_success};
+use super::chat::address;
 use super::failure::AttemptError;
 use super::replays::Replays;
 use super::{Attempt, Exchange, Target};
@@ -53,13 +53,7 @@ impl Exchange for CountExchange {
         };
         let context = std::mem::take(&mut encoded.context);
         let reply = target.send(&version, encoded, &self.blobs, attempt).await?;
-        let (waited, whole) = reply.whole().await;
-        attempt.waited = waited;
-        let response = whole.map_err(AttemptError::Upstream)?;
-        let status = response.status;
-        let decoded = version.decode_count(response, context).await;
-        let tokens = decoded.map_err(|error| AttemptError::of_decode(error, status))?;
-        check_success(&version, status)?;
+        let tokens = target.read(&version, reply, attempt, async |response| version.decode_count(response, context).await).await?;
         Ok(Counted { tokens, estimated: false })
     }
 }

@@ -1,6 +1,5 @@
 //! One attempt at embeddings.
 
-use super::chat::check_success;
 use super::failure::AttemptError;
 use super::{Attempt, Exchange, Target};
 use crate::contract::Dropped;
@@ -43,13 +42,8 @@ impl Exchange for EmbedExchange {
         let dropped = target.dropped(&mut encoded)?;
         let context = std::mem::take(&mut encoded.context);
         let reply = target.send(&version, encoded, &self.blobs, attempt).await?;
-        let (waited, whole) = reply.whole().await;
-        attempt.waited = waited;
-        let response = whole.map_err(AttemptError::Upstream)?;
-        let status = response.status;
-        let decoded = version.decode_embeddings(response, context).await;
-        let mut answer = decoded.map_err(|error| AttemptError::of_decode(error, status))?;
-        check_success(&version, status)?;
+        let decode = async |response| version.decode_embeddings(response, context).await;
+        let mut answer = target.read(&version, reply, attempt, decode).await?;
         if answer.vectors.len() != self.request.inputs.len() {
             version.count_fault();
             let (got, wanted) = (answer.vectors.len(), self.request.inputs.len());

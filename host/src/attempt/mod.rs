@@ -27,10 +27,10 @@ pub use upstream::{Upstream, install_tls};
 
 use crate::config::{RetryPolicy, UnsupportedParams};
 use crate::contract::embeddings::EmbeddingRequest;
-use crate::contract::{Dropped, HttpRequest};
+use crate::contract::{Dropped, HttpRequest, HttpResponse};
 use crate::domain::{Blobs, Call, ErrorKind};
 use crate::plan::{Candidate, Plan};
-use crate::plugin::{Fault, InFlight};
+use crate::plugin::{CallError, Fault, InFlight};
 use crate::provider::Ready;
 use jiff::Timestamp;
 use retry::Next;
@@ -198,6 +198,27 @@ impl Target<'_> {
         let header = version.info.request_id_header.as_deref();
         attempt.provider_request_id = header.and_then(|name| reply.header(name)).map(|id| id.chars().take(200).collect());
         Ok(reply)
+    }
+
+    /// Reads an answer that comes whole. An adapter that makes an answer of an error breaks the contract.
+    async fn read<T>(
+        &self,
+        version: &InFlight,
+        reply: Reply,
+        attempt: &mut Attempt,
+        decode: impl AsyncFnOnce(HttpResponse) -> Result<T, CallError>,
+    ) -> Result<T, AttemptError> {
+        let (waited, whole) = reply.whole().await;
+        attempt.waited = waited;
+        let response = whole.map_err(AttemptError::Upstream)?;
+        let status = response.status;
+        let answer = decode(response).await.map_err(|error| AttemptError::of_decode(error, status))?;
+        if (200..300).contains(&status) {
+            return Ok(answer);
+        }
+        version.count_fault();
+        let reason = format!("its decode() took an answer with status {status} for a success");
+        Err(AttemptError::Plugin(Fault::BrokeContract(reason)))
     }
 }
 
