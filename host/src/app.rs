@@ -1,11 +1,14 @@
 //! The gateway put together: what is shared by all requests, and the order in which it starts and stops.
 
-use crate::attempt::{Driver, MediaFetcher, Upstream};
+use crate::admission::Admission;
+use crate::attempt::{Driver, Upstream};
 use crate::config::{Config, Env};
 use crate::edge::Turns;
+use crate::health::Health;
 use crate::pipeline::Gateway;
 use crate::plugin::{self, CompileLimits, Limits, Registry, Settings};
 use crate::provider::Snapshot;
+use crate::publish::Publisher;
 use crate::simulate;
 use crate::state::App;
 use crate::{admin, edge, server, ui};
@@ -48,23 +51,24 @@ pub async fn start(config: Config, env: impl Env + Send + Sync + 'static) -> any
     let simulator = if config.demo { Some(start_simulator(simulator_stop.clone()).await?) } else { None };
     let origin = simulator.as_ref().map(|(origin, _)| origin.clone());
     let providers = Arc::new(ArcSwap::from_pointee(Snapshot::default()));
-    let registry = Arc::new(registry(&config, env, Arc::clone(&providers), origin)?);
+    let health = Arc::new(Health::new(config.retry.budget));
+    let simulated = move |id: &str| simulate::base_url(origin.as_deref()?, id);
+    let publisher = Publisher::new(Arc::clone(&providers), Arc::clone(&health), env, Box::new(simulated), config.rules.clone());
+    let publisher = Arc::new(publisher);
+    let registry = Arc::new(registry(&config, Arc::clone(&publisher))?);
     tokio::task::spawn_blocking(crate::price::load);
     let watcher = plugin::watch(Arc::clone(&registry), stop.clone()).await;
+    let admission = Arc::new(Admission::new(config.admission));
     let app = Arc::new(App {
         gateway: Gateway {
             providers,
-            driver: Driver {
-                upstream: Upstream::new(config.upstream).context("the HTTP client can't start")?,
-                retry: config.retry,
-                unsupported_params: config.unsupported_params,
-                media: config.media.map(MediaFetcher::new).transpose().context("the HTTP client can't start")?,
-            },
+            driver: Driver { upstream: Upstream::new(config.answer_bytes), retry: config.retry, health, admission: Arc::clone(&admission) },
             log_prompts: config.log.prompts,
         },
         registry,
         turns: Turns::default(),
         limits: config.limits,
+        admission,
         admin_key: config.admin_key.clone(),
         demo: config.demo,
         started_at: Timestamp::now(),
@@ -90,25 +94,13 @@ impl Running {
     }
 }
 
-fn registry(
-    config: &Config,
-    env: impl Env + Send + Sync + 'static,
-    providers: Arc<ArcSwap<Snapshot>>,
-    simulator: Option<String>,
-) -> anyhow::Result<Registry> {
+fn registry(config: &Config, publisher: Arc<Publisher<impl Env + Send + Sync + 'static>>) -> anyhow::Result<Registry> {
     let private = |folder: &std::path::Path| std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
     private(&config.data_dir).with_context(|| format!("the data folder {} (DATA_DIR) can't be made", config.data_dir.display()))?;
     let settings = Settings { limits: PLUGIN_LIMITS, compile: COMPILE_LIMITS, cache_folder: config.data_dir.join("compiled") };
     let host = plugin::Host::start(settings)?;
-    let config = config.clone();
-    let folder = config.plugins_dir.clone();
-    let publish = move |active: &plugin::Active| {
-        let simulated = |id: &str| simulator.as_deref().and_then(|origin| simulate::base_url(origin, id));
-        providers.store(Arc::new(Snapshot::build(&config, active, &env, simulated)));
-    };
-    // Providers whose plugin is not there yet are known all the same, as unavailable.
-    publish(&plugin::Active::new());
-    Registry::new(host, &folder, publish).context("set PLUGINS_DIR to the folder of the adapters")
+    Registry::new(host, &config.plugins_dir, move |active: &plugin::Active| publisher.plugins(active))
+        .context("set PLUGINS_DIR to the folder of the adapters")
 }
 
 /// The simulator on a port of its own, which only this machine reaches.

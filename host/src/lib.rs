@@ -11,18 +11,21 @@
 //! - `config`, `telemetry`, `server`, `state`, `app`: how it starts, listens and stops
 
 pub mod admin;
+pub mod admission;
 pub mod app;
 pub mod attempt;
 pub mod config;
 pub mod contract;
 pub mod domain;
 pub mod edge;
+pub mod health;
 pub mod outbound;
 pub mod pipeline;
 pub mod plan;
 pub mod plugin;
 pub mod price;
 pub mod provider;
+pub mod publish;
 pub mod server;
 pub mod settle;
 pub mod simulate;

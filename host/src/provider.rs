@@ -6,8 +6,9 @@
 //! A provider's key is bound to its own variable, and where it is sent to what the operator set or, for the four that ship, to the built-in URL. A
 //! plugin's own idea of its base URL is no more than advice: no build of it can take a key, or a prompt, to another place.
 
-use crate::config::{self, Config, Env, ProviderConfig};
-use crate::contract::{ModelInfo, Task};
+use crate::config::{self, Env, ProviderConfig, Rules};
+use crate::contract::{Credential as CredentialForm, ModelInfo, Task};
+use crate::health::KeyId;
 use crate::outbound;
 use crate::plugin::{Active, Version};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
@@ -21,7 +22,7 @@ use url::Url;
 pub struct Snapshot {
     /// In the order in which they are asked when nothing else decides: the shipped ones, then the others by name.
     pub providers: Vec<Arc<Provider>>,
-    pub aliases: BTreeMap<String, String>,
+    pub rules: Arc<Rules>,
 }
 
 /// One provider instance.
@@ -47,19 +48,34 @@ pub enum State {
 pub struct Ready {
     pub version: Arc<Version>,
     pub base_url: Url,
-    /// Marked sensitive, so that no Debug shows it.
-    pub credential: Option<(HeaderName, HeaderValue)>,
+    /// Empty where it needs none.
+    pub credentials: Vec<Credential>,
     pub fixed_headers: HeaderMap,
     pub settings: Vec<(String, String)>,
     /// Whether the embedded simulator answers for it.
     pub simulated: bool,
 }
 
-impl Ready {
-    /// The key as it is sent, without what stands before it.
+/// A key, as it is sent.
+#[derive(Debug, Clone)]
+pub struct Credential {
+    pub header: HeaderName,
+    /// Marked sensitive, so that no Debug shows it.
+    value: HeaderValue,
+    /// Bytes of the value that stand before the key.
+    prefix: usize,
+    /// By which its rate limits are kept.
+    pub id: KeyId,
+}
+
+impl Credential {
+    pub(crate) fn value(&self) -> &HeaderValue {
+        &self.value
+    }
+
+    /// The key alone.
     pub(crate) fn key(&self) -> Option<&str> {
-        let prefix = self.version.info.credential.as_ref().map(|credential| credential.prefix.as_str())?;
-        self.credential.as_ref()?.1.to_str().ok()?.strip_prefix(prefix)
+        self.value.to_str().ok()?.get(self.prefix..)
     }
 }
 
@@ -106,9 +122,9 @@ impl Snapshot {
         self.providers.iter().find(|provider| provider.id == id)
     }
 
-    /// Joins what is configured with what is active. `simulator` gives the base URL at which a provider is simulated, if it is.
-    pub fn build(config: &Config, active: &Active, env: &impl Env, simulator: impl Fn(&str) -> Option<String>) -> Self {
-        let mut configured = config.providers.clone();
+    /// Joins what is configured with what is active. `simulator` gives the base URL at which a provider without a key is simulated, if it is.
+    pub fn build(rules: Arc<Rules>, active: &Active, env: &impl Env, simulator: impl Fn(&str) -> Option<String>) -> Self {
+        let mut configured = rules.providers.clone();
         for id in active.keys() {
             // A bad variable of a provider that nobody asked for at the start is as if it were not set.
             configured.entry(id.clone()).or_insert_with(|| config::provider_from_env(env, id).unwrap_or_default());
@@ -119,10 +135,10 @@ impl Snapshot {
         let providers = names.into_iter().map(|id| {
             let provider = &configured[&id];
             let version = active.get(provider.plugin.as_deref().unwrap_or(&id)).cloned();
-            let state = state(&id, provider, version, config.demo.then(|| simulator(&id)).flatten());
+            let state = state(&id, provider, version, simulator(&id));
             Arc::new(Provider { id, state })
         });
-        Self { providers: providers.collect(), aliases: config.aliases.clone() }
+        Self { providers: providers.collect(), rules }
     }
 }
 
@@ -144,15 +160,14 @@ fn state(id: &str, config: &ProviderConfig, version: Option<Arc<Version>>, simul
 /// Why it can't be asked.
 fn ready(id: &str, config: &ProviderConfig, version: &Arc<Version>, simulator: Option<String>) -> Result<Ready, String> {
     let info = &version.info;
-    let key = config.key.as_ref().map(ExposeSecret::expose_secret);
-    let needs_key = info.credential.is_some() && key.is_none();
+    let needs_key = info.credential.is_some() && config.keys.is_empty();
     let simulator = simulator.filter(|_| needs_key);
     let simulated = simulator.is_some();
-    let credential = match (&info.credential, key) {
-        (None, _) => None,
-        (Some(credential), Some(key)) => Some(header(&credential.header, &format!("{}{key}", credential.prefix))?),
-        (Some(credential), None) if simulated => Some(header(&credential.header, &format!("{}simulated", credential.prefix))?),
-        (Some(_), None) => return Err(format!("it has no key: set {}", config::key_variable(id))),
+    let credentials = match &info.credential {
+        None => Vec::new(),
+        Some(form) if simulated => vec![credential(form, "simulated")?],
+        Some(_) if config.keys.is_empty() => return Err(format!("it has no key: set {}", config::key_variable(id))),
+        Some(form) => config.keys.iter().map(|key| credential(form, key.expose_secret())).collect::<Result<_, _>>()?,
     };
     let base_url = match (simulator, &config.base_url) {
         (Some(url), _) => Url::parse(&url).map_err(|error| format!("the simulator's URL is none: {error}"))?,
@@ -165,18 +180,19 @@ fn ready(id: &str, config: &ProviderConfig, version: &Arc<Version>, simulator: O
     Ok(Ready {
         version: Arc::clone(version),
         base_url,
-        credential,
+        credentials,
         fixed_headers: fixed_headers(&info.fixed_headers, &config.headers)?,
         settings: config.settings.clone(),
         simulated,
     })
 }
 
-fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> {
-    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| "its plugin names no valid header for the key".to_owned())?;
-    let mut value = HeaderValue::from_str(value).map_err(|_| "its key can't stand in a header".to_owned())?;
+fn credential(form: &CredentialForm, key: &str) -> Result<Credential, String> {
+    let header = HeaderName::from_bytes(form.header.as_bytes()).map_err(|_| "its plugin names no valid header for the key".to_owned())?;
+    let value = format!("{}{key}", form.prefix);
+    let mut value = HeaderValue::from_str(&value).map_err(|_| "its key can't stand in a header".to_owned())?;
     value.set_sensitive(true);
-    Ok((name, value))
+    Ok(Credential { header, value, prefix: form.prefix.len(), id: KeyId::of(key) })
 }
 
 fn fixed_headers(adapters: &[(String, String)], configured: &BTreeMap<String, String>) -> Result<HeaderMap, String> {

@@ -1,5 +1,6 @@
 //! What the HTTP faces share while the gateway runs.
 
+use crate::admission::Admission;
 use crate::config::RequestLimits;
 use crate::edge::Turns;
 use crate::pipeline::Gateway;
@@ -15,6 +16,7 @@ pub struct App {
     pub registry: Arc<Registry>,
     pub turns: Turns,
     pub limits: RequestLimits,
+    pub admission: Arc<Admission>,
     pub admin_key: Option<SecretString>,
     pub demo: bool,
     pub started_at: Timestamp,

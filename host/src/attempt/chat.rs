@@ -14,6 +14,7 @@ use crate::domain::estimate::{self, Prompt};
 use crate::domain::{Blobs, Call, Gathered};
 use crate::plan::Candidate;
 use crate::plugin::{CallError, InFlight};
+use crate::provider::Credential;
 use std::sync::Arc;
 use std::time::Instant;
 use uuid::Uuid;
@@ -87,7 +88,7 @@ impl ChatExchange {
             self.fetch_media(target, attempt).await?;
         }
         match version.encode(Arc::clone(&self.request)).await {
-            Err(CallError::Failure(failure)) if target.driver.media.is_some() && fetch::names_url(&self.request.messages, &failure) => {
+            Err(CallError::Failure(failure)) if target.rules.media.is_some() && fetch::names_url(&self.request.messages, &failure) => {
                 self.fetch_media(target, attempt).await?;
                 version.encode(Arc::clone(&self.request)).await.map_err(AttemptError::of_encode)
             }
@@ -97,7 +98,8 @@ impl ChatExchange {
 
     /// Does nothing where the operator does not allow it.
     async fn fetch_media(&mut self, target: &Target<'_>, attempt: &mut Attempt) -> Result<(), AttemptError> {
-        let Some(fetcher) = &target.driver.media else { return Ok(()) };
+        let Some(config) = target.rules.media else { return Ok(()) };
+        let fetcher = target.driver.upstream.media_fetcher(config)?;
         let began = Instant::now();
         let request = Arc::make_mut(&mut self.request);
         let fetched = fetcher.fetch_all(&mut request.messages, &mut self.blobs).await;
@@ -114,7 +116,7 @@ impl ChatExchange {
     ) -> Result<Answer, AttemptError> {
         let decoder = version.decoder(context, reply.headers()).await.map_err(AttemptError::Plugin)?;
         let finishing = Finishing { sealer: self.sealer(target), prompt: Prompt::of(&self.request) };
-        let mut stream = EventStream::new(reply, framing, decoder, version, finishing, target.ready.key());
+        let mut stream = EventStream::new(reply, framing, decoder, version, finishing, target.credential.and_then(Credential::key));
         let begun = stream.begin().await;
         attempt.waited = stream.waited();
         begun?;

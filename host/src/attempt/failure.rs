@@ -44,6 +44,8 @@ pub enum UpstreamError {
     FirstByteTimeout(Duration),
     #[error("the provider's answer stopped for {} ms (IDLE_TIMEOUT)", .0.as_millis())]
     IdleTimeout(Duration),
+    #[error("the provider's answer was not complete within {} ms (TOTAL_TIMEOUT)", .0.as_millis())]
+    TotalTimeout(Duration),
     #[error("the connection to the provider broke: {0}")]
     Broken(String),
     #[error("the provider's answer has more than {0} bytes (MAX_ANSWER_BYTES)")]
@@ -126,7 +128,10 @@ impl AttemptError {
             Self::MediaNotText | Self::Media(_) => ErrorKind::InvalidRequest,
             Self::Upstream(error) => match error {
                 UpstreamError::Unreachable(_) => ErrorKind::Unreachable,
-                UpstreamError::ConnectTimeout(_) | UpstreamError::FirstByteTimeout(_) | UpstreamError::IdleTimeout(_) => ErrorKind::Timeout,
+                UpstreamError::ConnectTimeout(_)
+                | UpstreamError::FirstByteTimeout(_)
+                | UpstreamError::IdleTimeout(_)
+                | UpstreamError::TotalTimeout(_) => ErrorKind::Timeout,
                 UpstreamError::Broken(_) | UpstreamError::TooLarge(_) => ErrorKind::Malformed,
             },
         }

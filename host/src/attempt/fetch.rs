@@ -83,6 +83,11 @@ pub(super) fn names_url(messages: &[Message], failure: &Failure) -> bool {
 }
 
 impl MediaFetcher {
+    /// By which it fetches.
+    pub(super) fn config(&self) -> &MediaConfig {
+        &self.config
+    }
+
     /// # Errors
     /// When the TLS library does not start.
     pub fn new(config: MediaConfig) -> Result<Self, reqwest::Error> {

@@ -20,20 +20,23 @@ pub use chat::{Answer, Answered};
 pub use count::Counted;
 pub use embed::Embedded;
 pub use failure::{AttemptError, Origin, UpstreamError, dropped_message};
-pub use fetch::{FetchError, MediaFetcher};
+pub use fetch::FetchError;
 pub use frames::{FrameTooLarge, Splitter};
 pub use stream::EventStream;
 pub use upstream::{Upstream, install_tls};
 
-use crate::config::{RetryPolicy, UnsupportedParams};
+use crate::admission::Admission;
+use crate::config::{RetryPolicy, Rules, UnsupportedParams};
 use crate::contract::embeddings::EmbeddingRequest;
 use crate::contract::{Dropped, HttpRequest, HttpResponse};
 use crate::domain::{Blobs, Call, ErrorKind};
+use crate::health::Health;
 use crate::plan::{Candidate, Plan};
 use crate::plugin::{CallError, Fault, InFlight};
-use crate::provider::Ready;
+use crate::provider::{Credential, Ready};
 use jiff::Timestamp;
 use retry::Next;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use upstream::Reply;
 
@@ -75,9 +78,8 @@ pub trait Observer: Send {
 pub struct Driver {
     pub upstream: Upstream,
     pub retry: RetryPolicy,
-    pub unsupported_params: UnsupportedParams,
-    /// Absent: media that a provider does not fetch is not fetched at all.
-    pub media: Option<MediaFetcher>,
+    pub health: Arc<Health>,
+    pub admission: Arc<Admission>,
 }
 
 impl Driver {
@@ -106,6 +108,7 @@ impl Driver {
     }
 
     async fn drive<E: Exchange>(&self, plan: Plan, mut exchange: E, observer: &mut impl Observer) -> Result<E::Answer, AttemptError> {
+        let rules = plan.rules;
         let mut candidates = plan.rest.into_iter();
         let mut candidate = plan.first;
         let mut retries = 0;
@@ -114,7 +117,7 @@ impl Driver {
             exchange.address(&candidate);
             let mut attempt = Attempt::new(&candidate, backoff);
             observer.began(&attempt);
-            let result = self.one(&candidate, &mut exchange, &mut attempt).await;
+            let result = self.one(&rules, &candidate, &mut exchange, &mut attempt).await;
             observer.ended(attempt);
             let error = match result {
                 Ok(answer) => return Ok(answer),
@@ -136,14 +139,21 @@ impl Driver {
     }
 
     /// One attempt, with its account.
-    async fn one<E: Exchange>(&self, candidate: &Candidate, exchange: &mut E, attempt: &mut Attempt) -> Result<E::Answer, AttemptError> {
+    async fn one<E: Exchange>(
+        &self,
+        rules: &Rules,
+        candidate: &Candidate,
+        exchange: &mut E,
+        attempt: &mut Attempt,
+    ) -> Result<E::Answer, AttemptError> {
         let began = Instant::now();
+        let credential = candidate.provider.ready().and_then(|ready| ready.credentials.first());
         let result = match candidate.provider.ready() {
-            Some(ready) => exchange.run(&Target { driver: self, candidate, ready }, attempt).await,
+            Some(ready) => exchange.run(&Target { driver: self, rules, candidate, ready, credential }, attempt).await,
             // A plan holds only providers that are ready.
             None => Err(AttemptError::Plugin(Fault::NoRoom)),
         };
-        let result = result.map_err(|error| error.tamed(candidate.provider.ready().and_then(Ready::key)));
+        let result = result.map_err(|error| error.tamed(credential.and_then(Credential::key)));
         attempt.duration = began.elapsed();
         if let Err(error) = &result {
             attempt.status = attempt.status.or(error.status());
@@ -167,8 +177,10 @@ trait Exchange: Send {
 /// Whom an attempt asks, and with what.
 struct Target<'a> {
     driver: &'a Driver,
+    rules: &'a Rules,
     candidate: &'a Candidate,
     ready: &'a Ready,
+    credential: Option<&'a Credential>,
 }
 
 impl Target<'_> {
@@ -179,7 +191,7 @@ impl Target<'_> {
         for text in dropped.iter_mut().flat_map(|dropped| [&mut dropped.parameter, &mut dropped.reason]) {
             text.truncate(text.floor_char_boundary(MAX_DROPPED_BYTES));
         }
-        match self.driver.unsupported_params {
+        match self.rules.unsupported_params {
             UnsupportedParams::Reject if !dropped.is_empty() => Err(AttemptError::Dropped(dropped)),
             UnsupportedParams::Reject | UnsupportedParams::Drop => Ok(dropped),
         }
@@ -187,7 +199,7 @@ impl Target<'_> {
 
     /// Sends what an adapter encoded. A request that can't be sent is the plugin's fault.
     async fn send(&self, version: &InFlight, request: HttpRequest, blobs: &Blobs, attempt: &mut Attempt) -> Result<Reply, AttemptError> {
-        let sent = self.driver.upstream.send(self.ready, request, blobs).await;
+        let sent = self.driver.upstream.send(self, request, blobs).await;
         let reply = sent.inspect_err(|error| {
             if matches!(error, AttemptError::Plugin(_)) {
                 version.count_fault();

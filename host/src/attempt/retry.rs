@@ -63,6 +63,7 @@ mod tests {
         max_backoff: Duration::from_secs(30),
         factor: 2.0,
         jitter: 0.1,
+        budget: 0.2,
     };
 
     fn decide(again: Again, retries: u32) -> Next {

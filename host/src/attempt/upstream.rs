@@ -3,34 +3,52 @@
 //! The only place that a credential is put on a request. Redirects are not followed: they would carry the key elsewhere. Dropping a reply closes or
 //! resets its connection, which is how a provider learns that nobody waits any more.
 
+use super::Target;
 use super::failure::{AttemptError, UpstreamError};
-use crate::config::UpstreamConfig;
+use super::fetch::MediaFetcher;
+use crate::config::{MediaConfig, Timeouts};
 use crate::contract::{HttpRequest, HttpResponse};
 use crate::domain::Blobs;
 use crate::outbound::{self, BodyError, Broken};
 use crate::plugin::Fault;
-use crate::provider::Ready;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use reqwest::{Client, Response, redirect};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use url::Url;
 
-/// The clients, and how long they wait.
+/// The clients, by how long they wait for a connection: of all timeouts, this one a client has for all of its requests.
 #[derive(Debug)]
 pub struct Upstream {
+    clients: ArcSwap<BTreeMap<Duration, Clients>>,
+    /// For callers' media, by the rules that were last asked for.
+    media: ArcSwapOption<MediaFetcher>,
+    /// Of an answer.
+    answer_bytes: usize,
+}
+
+#[derive(Debug, Clone)]
+struct Clients {
     /// For providers on other machines, by the proxy that the environment names.
     remote: Client,
     /// For those on this machine, which no proxy can reach.
     local: Client,
-    config: UpstreamConfig,
 }
+
+/// Different waits for a connection that are kept; only rules name them.
+const MAX_CLIENTS: usize = 64;
 
 /// An answer whose body is still to be read.
 #[derive(Debug)]
 pub struct Reply {
     response: Response,
-    config: UpstreamConfig,
+    timeouts: Timeouts,
+    answer_bytes: usize,
+    /// When the time for all of it is over.
+    end: Instant,
     /// Time spent waiting for the provider so far.
     pub waited: Duration,
     /// Time since the last bytes.
@@ -54,33 +72,50 @@ pub(super) enum Piece {
 }
 
 impl Upstream {
-    /// # Errors
-    /// When the TLS library does not start.
-    pub fn new(config: UpstreamConfig) -> Result<Self, reqwest::Error> {
+    pub fn new(answer_bytes: usize) -> Self {
         install_tls();
-        let builder = || {
-            Client::builder()
-                .user_agent(concat!("llm-gateway/", env!("CARGO_PKG_VERSION")))
-                .redirect(redirect::Policy::none())
-                .referer(false)
-                .connect_timeout(config.connect_timeout)
-                .tcp_nodelay(true)
-                .pool_max_idle_per_host(512)
-                .pool_idle_timeout(Duration::from_secs(60))
-        };
-        Ok(Self { remote: builder().build()?, local: builder().no_proxy().build()?, config })
+        Self { clients: ArcSwap::default(), media: ArcSwapOption::empty(), answer_bytes }
+    }
+
+    /// What fetches media by these rules.
+    pub(super) fn media_fetcher(&self, config: MediaConfig) -> Result<Arc<MediaFetcher>, AttemptError> {
+        if let Some(fetcher) = self.media.load_full().filter(|fetcher| *fetcher.config() == config) {
+            return Ok(fetcher);
+        }
+        let made = MediaFetcher::new(config).map_err(|error| AttemptError::Upstream(UpstreamError::Broken(root_cause(&error))))?;
+        let made = Arc::new(made);
+        self.media.store(Some(Arc::clone(&made)));
+        Ok(made)
+    }
+
+    fn clients(&self, connect_timeout: Duration) -> Result<Clients, AttemptError> {
+        if let Some(clients) = self.clients.load().get(&connect_timeout) {
+            return Ok(clients.clone());
+        }
+        let made = Clients::new(connect_timeout).map_err(|error| AttemptError::Upstream(UpstreamError::Broken(root_cause(&error))))?;
+        self.clients.rcu(|clients| {
+            let mut clients = BTreeMap::clone(clients);
+            if clients.len() >= MAX_CLIENTS {
+                clients.clear();
+            }
+            clients.entry(connect_timeout).or_insert_with(|| made.clone());
+            clients
+        });
+        Ok(made)
     }
 
     /// Sends a request and waits for the head of its answer.
-    pub(super) async fn send(&self, ready: &Ready, request: HttpRequest, blobs: &Blobs) -> Result<Reply, AttemptError> {
+    pub(super) async fn send(&self, target: &Target<'_>, request: HttpRequest, blobs: &Blobs) -> Result<Reply, AttemptError> {
+        let (ready, timeouts) = (target.ready, target.candidate.timeouts);
         let broken = |broken: Broken| AttemptError::Plugin(Fault::BrokeContract(broken.to_string()));
         let url = outbound::url(&ready.base_url, &request).map_err(broken)?;
         let mut headers = ready.fixed_headers.clone();
         headers.extend(outbound::headers(&request).map_err(broken)?);
-        if let Some((name, value)) = &ready.credential {
-            headers.insert(name.clone(), value.clone());
+        if let Some(credential) = target.credential {
+            headers.insert(credential.header.clone(), credential.value().clone());
         }
-        let client = if is_local(&url) { &self.local } else { &self.remote };
+        let clients = self.clients(timeouts.connect)?;
+        let client = if is_local(&url) { &clients.local } else { &clients.remote };
         let mut builder = client.request(outbound::method(&request), url).headers(headers);
         if !request.body.is_empty() {
             builder = builder.body(outbound::body(request.body, blobs).map_err(|error| match error {
@@ -89,19 +124,39 @@ impl Upstream {
             })?);
         }
         let began = Instant::now();
-        match tokio::time::timeout(self.config.first_byte_timeout, builder.send()).await {
-            Ok(Ok(response)) => Ok(Reply { response, config: self.config, waited: began.elapsed(), quiet: Duration::ZERO }),
-            Ok(Err(error)) => Err(AttemptError::Upstream(self.explain(&error))),
-            Err(_elapsed) => Err(AttemptError::Upstream(UpstreamError::FirstByteTimeout(self.config.first_byte_timeout))),
+        let end = began + timeouts.total;
+        match tokio::time::timeout(timeouts.first_byte.min(timeouts.total), builder.send()).await {
+            Ok(Ok(response)) => {
+                Ok(Reply { response, timeouts, answer_bytes: self.answer_bytes, end, waited: began.elapsed(), quiet: Duration::ZERO })
+            }
+            Ok(Err(error)) => Err(AttemptError::Upstream(explain(&error, &timeouts))),
+            Err(_) if timeouts.total < timeouts.first_byte => Err(AttemptError::Upstream(UpstreamError::TotalTimeout(timeouts.total))),
+            Err(_) => Err(AttemptError::Upstream(UpstreamError::FirstByteTimeout(timeouts.first_byte))),
         }
     }
+}
 
-    fn explain(&self, error: &reqwest::Error) -> UpstreamError {
-        if error.is_connect() && error.is_timeout() {
-            return UpstreamError::ConnectTimeout(self.config.connect_timeout);
-        }
-        if error.is_connect() { UpstreamError::Unreachable(root_cause(error)) } else { UpstreamError::Broken(root_cause(error)) }
+impl Clients {
+    fn new(connect_timeout: Duration) -> Result<Self, reqwest::Error> {
+        let builder = || {
+            Client::builder()
+                .user_agent(concat!("llm-gateway/", env!("CARGO_PKG_VERSION")))
+                .redirect(redirect::Policy::none())
+                .referer(false)
+                .connect_timeout(connect_timeout)
+                .tcp_nodelay(true)
+                .pool_max_idle_per_host(512)
+                .pool_idle_timeout(Duration::from_secs(60))
+        };
+        Ok(Self { remote: builder().build()?, local: builder().no_proxy().build()? })
     }
+}
+
+fn explain(error: &reqwest::Error, timeouts: &Timeouts) -> UpstreamError {
+    if error.is_connect() && error.is_timeout() {
+        return UpstreamError::ConnectTimeout(timeouts.connect);
+    }
+    if error.is_connect() { UpstreamError::Unreachable(root_cause(error)) } else { UpstreamError::Broken(root_cause(error)) }
 }
 
 /// Chooses the process's TLS implementation, which an HTTP client needs even for plain HTTP.
@@ -135,7 +190,7 @@ impl Reply {
 
     /// The limit on an answer.
     pub(super) fn answer_bytes(&self) -> usize {
-        self.config.answer_bytes
+        self.answer_bytes
     }
 
     /// A header's value, if it is UTF-8.
@@ -151,10 +206,10 @@ impl Reply {
 
     /// The next bytes; nothing when the body is over.
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, UpstreamError> {
-        match self.piece(self.config.idle_timeout, Stage::Begun).await? {
+        match self.piece(self.timeouts.idle, Stage::Begun).await? {
             Piece::Bytes(bytes) => Ok(Some(bytes)),
             Piece::End => Ok(None),
-            Piece::Quiet => Err(UpstreamError::IdleTimeout(self.config.idle_timeout)),
+            Piece::Quiet => Err(UpstreamError::IdleTimeout(self.timeouts.idle)),
         }
     }
 
@@ -162,14 +217,17 @@ impl Reply {
     pub(super) async fn piece(&mut self, patience: Duration, stage: Stage) -> Result<Piece, UpstreamError> {
         let began = Instant::now();
         let limit = match stage {
-            Stage::Beginning => self.config.first_byte_timeout.max(self.config.idle_timeout),
-            Stage::Begun => self.config.idle_timeout,
+            Stage::Beginning => self.timeouts.first_byte.max(self.timeouts.idle),
+            Stage::Begun => self.timeouts.idle,
         };
         let left = limit.saturating_sub(self.quiet);
-        let outcome = tokio::time::timeout(patience.min(left), self.response.chunk()).await;
+        // What drips for ever is never quiet.
+        let of_all = self.end.saturating_duration_since(began);
+        let outcome = tokio::time::timeout(patience.min(left).min(of_all), self.response.chunk()).await;
         let elapsed = began.elapsed();
         self.waited += elapsed;
         match outcome {
+            Err(_elapsed) if Instant::now() >= self.end => Err(UpstreamError::TotalTimeout(self.timeouts.total)),
             Err(_elapsed) if patience < left => {
                 self.quiet += elapsed;
                 Ok(Piece::Quiet)
@@ -194,8 +252,8 @@ impl Reply {
         let mut response = HttpResponse { status: self.status(), headers: self.headers(), body: Vec::new() };
         loop {
             match self.chunk().await {
-                Ok(Some(chunk)) if response.body.len() + chunk.len() > self.config.answer_bytes => {
-                    return (self.waited, Err(UpstreamError::TooLarge(self.config.answer_bytes)));
+                Ok(Some(chunk)) if response.body.len() + chunk.len() > self.answer_bytes => {
+                    return (self.waited, Err(UpstreamError::TooLarge(self.answer_bytes)));
                 }
                 Ok(Some(chunk)) => response.body.extend_from_slice(&chunk),
                 Ok(None) => return (self.waited, Ok(response)),
@@ -221,8 +279,9 @@ mod tests {
             Some((Ok::<_, Infallible>(Bytes::from(chunk)), chunks))
         });
         let response = Response::from(axum::http::Response::new(reqwest::Body::wrap_stream(body)));
-        let config = UpstreamConfig { connect_timeout: SECOND, first_byte_timeout: SECOND, idle_timeout: 60 * SECOND, answer_bytes: 100 };
-        Reply { response, config, waited: Duration::ZERO, quiet: Duration::ZERO }
+        let timeouts = Timeouts { first_byte: SECOND, idle: 60 * SECOND, ..Timeouts::default() };
+        let end = Instant::now() + timeouts.total;
+        Reply { response, timeouts, answer_bytes: 100, end, waited: Duration::ZERO, quiet: Duration::ZERO }
     }
 
     #[tokio::test(start_paused = true)]

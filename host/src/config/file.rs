@@ -115,16 +115,16 @@ impl FileProvider {
                 expected: error.to_string(),
             })?;
         }
-        let key = match self.key_env {
-            Some(variable) => env.get(&variable).map(|key| checked_key(&variable, &key)).transpose()?,
-            None => from_env.key,
+        let keys = match self.key_env {
+            Some(variable) => env.get(&variable).map(|key| checked_key(&variable, &key)).transpose()?.into_iter().collect(),
+            None => from_env.keys,
         };
         // A second instance of a shipped provider goes where the first one goes, if nothing else is said.
         let of_plugin = self.plugin.as_deref().and_then(super::shipped_base_url).and_then(|text| Url::parse(text).ok());
         Ok(ProviderConfig {
             plugin: self.plugin,
             base_url: self.base_url.map(|text| base_url(&path("base_url"), &text)).transpose()?.or(from_env.base_url).or(of_plugin),
-            key,
+            keys,
             headers: self.headers,
             settings: self.settings.into_iter().collect(),
         })

@@ -5,6 +5,9 @@
 //! tests set nothing global.
 
 mod file;
+mod rules;
+
+pub use rules::{BreakerPolicy, Route, RouteTarget, Rules, Sticky, Strategy, TimeoutOverrides, Timeouts};
 
 use file::FileConfig;
 use secrecy::SecretString;
@@ -30,7 +33,9 @@ pub const SHIPPED: [(&str, &str); 4] = [
 pub struct Config {
     pub server: ServerConfig,
     pub limits: RequestLimits,
-    pub upstream: UpstreamConfig,
+    pub admission: AdmissionConfig,
+    /// Of an answer that comes whole.
+    pub answer_bytes: usize,
     pub retry: RetryPolicy,
     pub log: LogConfig,
     pub plugins_dir: PathBuf,
@@ -38,13 +43,8 @@ pub struct Config {
     pub admin_key: Option<SecretString>,
     /// Whether providers without a key are answered by the simulator.
     pub demo: bool,
-    /// By the name that callers use. A provider that is not here gets its settings from its own variables when its plugin is loaded.
-    pub providers: BTreeMap<String, ProviderConfig>,
-    /// Further names for `provider/model`.
-    pub aliases: BTreeMap<String, String>,
-    pub unsupported_params: UnsupportedParams,
-    /// Absent: the gateway fetches no media.
-    pub media: Option<MediaConfig>,
+    /// As they are at the start.
+    pub rules: Rules,
 }
 
 /// What becomes of a request of which a provider can't take everything.
@@ -59,7 +59,7 @@ pub enum UnsupportedParams {
 }
 
 /// Media that the gateway fetches for providers that don't.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MediaConfig {
     /// Of one piece.
     pub max_bytes: usize,
@@ -91,16 +91,17 @@ pub struct RequestLimits {
     pub body_read_timeout: Duration,
 }
 
-/// How long an upstream may take.
+/// How much the gateway takes on at once.
 #[derive(Debug, Clone, Copy)]
-pub struct UpstreamConfig {
-    pub connect_timeout: Duration,
-    /// Until the first byte of an answer.
-    pub first_byte_timeout: Duration,
-    /// Between two chunks of an answer.
-    pub idle_timeout: Duration,
-    /// Of an answer that comes whole.
-    pub answer_bytes: usize,
+pub struct AdmissionConfig {
+    /// Attempts that are under way, streams included.
+    pub max_concurrency: usize,
+    /// Requests beside these: such as wait for one of those places, or before a retry.
+    pub max_queue: usize,
+    /// How long a request waits for its turn.
+    pub queue_timeout: Duration,
+    /// Of all requests' bodies in memory, in bytes.
+    pub body_memory: usize,
 }
 
 /// Exponential backoff with jitter.
@@ -114,6 +115,8 @@ pub struct RetryPolicy {
     pub factor: f64,
     /// Share of the backoff by which it varies up and down, 0 to 1.
     pub jitter: f64,
+    /// Retries of a provider as a share of its successes, 0 to 1: what an outage may add to its load.
+    pub budget: f64,
 }
 
 #[derive(Debug, Clone)]
@@ -130,7 +133,8 @@ pub struct ProviderConfig {
     /// Id of the adapter; absent: the instance's own name.
     pub plugin: Option<String>,
     pub base_url: Option<Url>,
-    pub key: Option<SecretString>,
+    /// Each counts its own rate limits, and they take turns. Empty: none is set.
+    pub keys: Vec<SecretString>,
     /// Replace the adapter's fixed headers of the same name.
     pub headers: BTreeMap<String, String>,
     pub settings: Vec<(String, String)>,
@@ -175,15 +179,7 @@ impl Config {
     /// # Errors
     /// The first setting that can't be used, in words for the operator.
     pub fn load(env: &impl Env, demo: bool) -> Result<Self, ConfigError> {
-        let file = FileConfig::read(env)?;
-        let mut providers = BTreeMap::new();
-        for (name, _) in SHIPPED {
-            providers.insert(name.to_owned(), provider_from_env(env, name)?);
-        }
-        for (name, instance) in file.providers {
-            let from_env = provider_from_env(env, &name)?;
-            providers.insert(name.clone(), instance.checked(&name, from_env, env)?);
-        }
+        let rules = Rules::load(env)?;
         Ok(Self {
             server: ServerConfig {
                 host: parsed(env, "HOST", "an IP address to listen on, such as 127.0.0.1 or 0.0.0.0")?
@@ -198,22 +194,46 @@ impl Config {
                 query_chars: ranged(env, "MAX_QUERY_CHARS", 1, 100_000_000, 1_000_000)?,
                 body_read_timeout: milliseconds(env, "BODY_READ_TIMEOUT", 1, 60_000)?,
             },
-            upstream: UpstreamConfig {
-                connect_timeout: milliseconds(env, "CONNECT_TIMEOUT", 1, 10_000)?,
-                first_byte_timeout: milliseconds(env, "FIRST_BYTE_TIMEOUT", 1, 300_000)?,
-                idle_timeout: milliseconds(env, "IDLE_TIMEOUT", 1, 60_000)?,
-                answer_bytes: ranged(env, "MAX_ANSWER_BYTES", 1024, 1 << 30, 64 << 20)?,
+            admission: AdmissionConfig {
+                max_concurrency: ranged(env, "MAX_CONCURRENCY", 1, 100_000, 2000)?,
+                max_queue: ranged(env, "MAX_QUEUE", 0, 100_000, 2000)?,
+                queue_timeout: milliseconds(env, "QUEUE_TIMEOUT", 1, 10_000)?,
+                body_memory: ranged(env, "MAX_BODY_MEMORY", 1 << 20, 1 << 40, 512 << 20)?,
             },
+            answer_bytes: ranged(env, "MAX_ANSWER_BYTES", 1024, 1 << 30, 64 << 20)?,
             retry: retry(env)?,
             log: LogConfig { level: env.get("LOG_LEVEL").unwrap_or_else(|| "info".into()), prompts: flag(env, "LOG_PROMPTS", false)? },
             plugins_dir: PathBuf::from(env.get("PLUGINS_DIR").unwrap_or_else(|| "plugins".into())),
             data_dir: PathBuf::from(env.get("DATA_DIR").unwrap_or_else(|| "data".into())),
             admin_key: env.get("ADMIN_KEY").map(SecretString::from),
             demo,
+            rules,
+        })
+    }
+}
+
+impl Rules {
+    /// What the file and the environment say now.
+    ///
+    /// # Errors
+    /// The first of it that can't be used; then none of it counts.
+    pub fn load(env: &impl Env) -> Result<Self, ConfigError> {
+        let file = FileConfig::read(env)?;
+        let mut providers = BTreeMap::new();
+        for (name, _) in SHIPPED {
+            providers.insert(name.to_owned(), provider_from_env(env, name)?);
+        }
+        for (name, instance) in file.providers {
+            let from_env = provider_from_env(env, &name)?;
+            providers.insert(name.clone(), instance.checked(&name, from_env, env)?);
+        }
+        Ok(Self {
             providers,
             aliases: file.aliases,
             unsupported_params: file.unsupported_params,
             media: file.media.checked()?,
+            timeouts: timeouts(env)?,
+            ..Self::default()
         })
     }
 }
@@ -232,7 +252,7 @@ pub fn provider_from_env(env: &impl Env, name: &str) -> Result<ProviderConfig, C
     let variable = base_url_variable(name);
     let base_url = env.get(&variable).or(shipped).map(|text| base_url(&variable, &text)).transpose()?;
     let key = env.get(&key_variable(name)).map(|key| checked_key(&key_variable(name), &key)).transpose()?;
-    Ok(ProviderConfig { base_url, key, ..ProviderConfig::default() })
+    Ok(ProviderConfig { base_url, keys: key.into_iter().collect(), ..ProviderConfig::default() })
 }
 
 fn checked_key(name: &str, key: &str) -> Result<SecretString, ConfigError> {
@@ -263,6 +283,7 @@ fn retry(env: &impl Env) -> Result<RetryPolicy, ConfigError> {
         max_backoff: milliseconds(env, "MAX_BACKOFF", 0, 30_000)?,
         factor: fraction(env, "BACKOFF_FACTOR", 1.0, 100.0, 2.0)?,
         jitter: fraction(env, "JITTER", 0.0, 1.0, 0.1)?,
+        budget: fraction(env, "RETRY_BUDGET", 0.0, 1.0, 0.2)?,
     };
     if policy.max_backoff < policy.initial_backoff {
         return Err(ConfigError::Value {
@@ -272,6 +293,18 @@ fn retry(env: &impl Env) -> Result<RetryPolicy, ConfigError> {
         });
     }
     Ok(policy)
+}
+
+fn timeouts(env: &impl Env) -> Result<Timeouts, ConfigError> {
+    let default = Timeouts::default();
+    let read = |name: &str, default: Duration| milliseconds(env, name, 1, default.as_millis() as u64);
+    Ok(Timeouts {
+        connect: read("CONNECT_TIMEOUT", default.connect)?,
+        first_byte: read("FIRST_BYTE_TIMEOUT", default.first_byte)?,
+        idle: read("IDLE_TIMEOUT", default.idle)?,
+        total: read("TOTAL_TIMEOUT", default.total)?,
+        request: read("REQUEST_TIMEOUT", default.request)?,
+    })
 }
 
 fn parsed<T: FromStr>(env: &impl Env, name: &str, expected: &str) -> Result<Option<T>, ConfigError> {
@@ -330,7 +363,7 @@ mod tests {
         assert_eq!((config.server.host.to_string().as_str(), config.server.port), ("127.0.0.1", 8080));
         assert_eq!(config.limits.body_bytes, 20 << 20);
         assert_eq!((config.retry.max_retries, config.retry.initial_backoff.as_millis()), (3, 1000));
-        assert_eq!(config.providers["claude"].base_url.as_ref().unwrap().as_str(), "https://api.anthropic.com/v1");
+        assert_eq!(config.rules.providers["claude"].base_url.as_ref().unwrap().as_str(), "https://api.anthropic.com/v1");
     }
 
     #[test]
@@ -361,9 +394,9 @@ mod tests {
     fn the_file_adds_instances_and_aliases() {
         let toml = "[providers.local]\nplugin = \"openai\"\nbase_url = \"http://127.0.0.1:11434/v1\"\nkey_env = \"LOCAL_KEY\"\n[aliases]\nfast = \"local/llama\"\n";
         let config = load_file(toml, &[("LOCAL_KEY", "k")]).unwrap();
-        let local = &config.providers["local"];
-        assert_eq!((local.plugin.as_deref(), local.key.as_ref().unwrap().expose_secret()), (Some("openai"), "k"));
-        assert_eq!(config.aliases["fast"], "local/llama");
+        let local = &config.rules.providers["local"];
+        assert_eq!((local.plugin.as_deref(), local.keys[0].expose_secret()), (Some("openai"), "k"));
+        assert_eq!(config.rules.aliases["fast"], "local/llama");
     }
 
     #[test]

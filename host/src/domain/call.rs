@@ -2,6 +2,7 @@
 
 use super::{Blobs, RequestId};
 use crate::contract::{ChatRequest, Task};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// A caller's request, whatever dialect it came in.
@@ -21,6 +22,10 @@ pub struct CallContext {
     /// The route's pattern: `/v1/chat/completions`.
     pub route: &'static str,
     pub started: Instant,
+    /// When the caller stops waiting, if it said so.
+    pub deadline: Option<Instant>,
+    /// By which the caller's requests stay together: `x-gateway-session`.
+    pub session: Option<Arc<str>>,
 }
 
 /// What the caller said of the model.

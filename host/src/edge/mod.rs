@@ -43,11 +43,11 @@ pub async fn identify(mut request: Request<Body>, next: Next) -> Response {
     let mut response = match wrong {
         Some(error) => {
             let bad = BadRequest::field("x-request-id", format!("is not valid: {error}"));
-            let context = CallContext { id: id.clone(), route, started };
+            let context = CallContext { id: id.clone(), route, started, deadline: None, session: None };
             answer::refuse(Account::open(context), &ApiError::from(bad), Dialect::of_path(request.uri().path()))
         }
         None => {
-            request.extensions_mut().insert(CallContext { id: id.clone(), route, started });
+            request.extensions_mut().insert(CallContext { id: id.clone(), route, started, deadline: None, session: None });
             next.run(request).await
         }
     };

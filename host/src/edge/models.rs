@@ -31,7 +31,7 @@ pub fn list(snapshot: &Snapshot, shape: Shape, made: Timestamp) -> Value {
 
 /// One model, by its id with or without the provider, or by an alias of either kind. Absent: no provider that is available knows it.
 pub fn find(snapshot: &Snapshot, name: &str, shape: Shape, made: Timestamp) -> Option<Value> {
-    let name = snapshot.aliases.get(name).map_or(name, String::as_str);
+    let name = snapshot.rules.aliases.get(name).map_or(name, String::as_str);
     let called = |model: &ModelInfo, name: &str| model.id == name || model.aliases.iter().any(|alias| alias == name);
     let found = all(snapshot).find(|(provider, model)| match name.split_once('/') {
         Some((id, rest)) if id == provider.id => called(model, rest),

@@ -5,16 +5,19 @@
 //! A caller who names a model gets that one or an error; only a caller who leaves the choice to the gateway has further candidates to fall
 //! back to.
 
+use crate::config::{Rules, Timeouts};
 use crate::contract::Task;
 use crate::domain::Target;
 use crate::provider::{Provider, Snapshot, State};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Who is asked, and for which model.
 #[derive(Debug, Clone)]
 pub struct Candidate {
     pub provider: Arc<Provider>,
     pub model: String,
+    pub timeouts: Timeouts,
 }
 
 /// Candidates in the order in which they are tried. Never empty.
@@ -22,6 +25,15 @@ pub struct Candidate {
 pub struct Plan {
     pub first: Candidate,
     pub rest: Vec<Candidate>,
+    /// By which it was made, and by which it is carried out.
+    pub rules: Arc<Rules>,
+    /// The name of the route that it is, if it is one.
+    pub route: Option<String>,
+    /// Of each candidate, where the route says so.
+    pub max_retries: Option<u32>,
+    pub hedge_after: Option<Duration>,
+    /// For all of it.
+    pub request_timeout: Duration,
 }
 
 /// Why no candidate was found.
@@ -52,12 +64,18 @@ pub fn choose(snapshot: &Snapshot, target: &Target) -> Result<Plan, PlanError> {
 fn any(snapshot: &Snapshot, task: Option<Task>) -> Result<Plan, PlanError> {
     let mut candidates = snapshot.providers.iter().filter(|provider| provider.ready().is_some()).filter_map(|provider| {
         let model = provider.default_model(task)?.to_owned();
-        Some(Candidate { provider: Arc::clone(provider), model })
+        Some(Candidate { provider: Arc::clone(provider), model, timeouts: snapshot.rules.timeouts })
     });
     match candidates.next() {
-        Some(first) => Ok(Plan { first, rest: candidates.collect() }),
+        Some(first) => Ok(plan(snapshot, first, candidates.collect())),
         None => Err(PlanError::NoneAvailable(why_none(snapshot))),
     }
+}
+
+fn plan(snapshot: &Snapshot, first: Candidate, rest: Vec<Candidate>) -> Plan {
+    let rules = Arc::clone(&snapshot.rules);
+    let request_timeout = rules.timeouts.request;
+    Plan { first, rest, rules, route: None, max_retries: None, hedge_after: None, request_timeout }
 }
 
 fn why_none(snapshot: &Snapshot) -> String {
@@ -82,11 +100,12 @@ fn of_provider(snapshot: &Snapshot, id: &str, model: Option<&str>, task: Option<
         name: id.to_owned(),
         hint: "its plugin names no model, so name one: `provider/model`".to_owned(),
     })?;
-    Ok(Plan { first: Candidate { provider: Arc::clone(provider), model: model.to_owned() }, rest: Vec::new() })
+    let candidate = Candidate { provider: Arc::clone(provider), model: model.to_owned(), timeouts: snapshot.rules.timeouts };
+    Ok(plan(snapshot, candidate, Vec::new()))
 }
 
 fn named(snapshot: &Snapshot, name: &str) -> Result<Plan, PlanError> {
-    if let Some(target) = snapshot.aliases.get(name) {
+    if let Some(target) = snapshot.rules.aliases.get(name) {
         return with_slash(snapshot, target).unwrap_or_else(|| bare(snapshot, target));
     }
     with_slash(snapshot, name).unwrap_or_else(|| bare(snapshot, name))
