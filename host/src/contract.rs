@@ -41,6 +41,18 @@ mod tokens_bindings {
     });
 }
 
+#[allow(unused_qualifications, clippy::all, reason = "generated code; the documentation is the WIT's")]
+mod limits_bindings {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        inline: "package host:optional; world with-limits { export llm-gateway:provider/limits@1.0.0; }",
+        world: "host:optional/with-limits",
+        exports: { default: async },
+        with: { "llm-gateway:provider/types@1.0.0": super::bindings::llm_gateway::provider::types },
+        additional_derives: [PartialEq, Clone],
+    });
+}
+
 pub use bindings::llm_gateway::provider::types::*;
 
 /// Text embeddings.
@@ -48,10 +60,16 @@ pub mod embeddings {
     pub use super::embeddings_bindings::exports::llm_gateway::provider::embeddings::{EmbeddingInput, EmbeddingRequest, EmbeddingResponse};
 }
 
+/// Rate limits, as a provider tells them in its headers.
+pub mod limits {
+    pub use super::limits_bindings::exports::llm_gateway::provider::limits::{Counted, RateLimit, Reset};
+}
+
 /// The generated interface to a component. Only `plugin` uses it.
 pub(crate) mod guest {
     pub(crate) use super::bindings::Adapter;
     pub(crate) use super::bindings::llm_gateway::provider::{diagnostics, types};
     pub(crate) use super::embeddings_bindings::WithEmbeddings;
+    pub(crate) use super::limits_bindings::WithLimits;
     pub(crate) use super::tokens_bindings::WithTokens;
 }

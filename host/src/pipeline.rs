@@ -10,6 +10,7 @@ use crate::plan::{self, PlanError};
 use crate::provider::Snapshot;
 use crate::settle::Account;
 use arc_swap::ArcSwap;
+use jiff::Timestamp;
 use std::sync::Arc;
 
 /// What requests are answered with.
@@ -24,7 +25,8 @@ pub struct Gateway {
 #[derive(Debug, Clone)]
 pub enum CallFailure {
     Plan(PlanError),
-    Attempt(AttemptError),
+    /// With what was tried, in one sentence, where that was more than one attempt.
+    Attempt(AttemptError, Option<String>),
 }
 
 /// Answers one call. The account says what happened on the way; who renders the answer closes it.
@@ -34,7 +36,7 @@ pub enum CallFailure {
 pub async fn answer(gateway: &Gateway, account: &mut Account, call: Call) -> Result<Answered, CallFailure> {
     account.asked(&call.request, gateway.log_prompts);
     let plan = plan::choose(&gateway.providers.load(), &call.target).map_err(CallFailure::Plan)?;
-    gateway.driver.chat(plan, call, account).await.map_err(CallFailure::Attempt)
+    gateway.driver.chat(plan, call, account).await.map_err(|error| failed(error, account))
 }
 
 /// Counts the tokens of a prompt, as the model that it is meant for counts them.
@@ -43,7 +45,7 @@ pub async fn answer(gateway: &Gateway, account: &mut Account, call: Call) -> Res
 /// Why nobody counted.
 pub async fn count(gateway: &Gateway, account: &mut Account, call: Call) -> Result<Counted, CallFailure> {
     let plan = plan::choose(&gateway.providers.load(), &call.target).map_err(CallFailure::Plan)?;
-    gateway.driver.count(plan, call, account).await.map_err(CallFailure::Attempt)
+    gateway.driver.count(plan, call, account).await.map_err(|error| failed(error, account))
 }
 
 /// Embeds texts.
@@ -52,7 +54,12 @@ pub async fn count(gateway: &Gateway, account: &mut Account, call: Call) -> Resu
 /// Why nobody answered.
 pub async fn embed(gateway: &Gateway, account: &mut Account, target: &Target, request: EmbeddingRequest) -> Result<Embedded, CallFailure> {
     let plan = plan::choose(&gateway.providers.load(), target).map_err(CallFailure::Plan)?;
-    let embedded = gateway.driver.embed(plan, request, account).await.map_err(CallFailure::Attempt)?;
+    let embedded = gateway.driver.embed(plan, &account.context().clone(), request, account).await.map_err(|error| failed(error, account))?;
     account.embedded(&embedded.answer);
     Ok(embedded)
+}
+
+fn failed(error: AttemptError, account: &Account) -> CallFailure {
+    let told = account.history(error.retry_after(Timestamp::now()));
+    CallFailure::Attempt(error, told)
 }

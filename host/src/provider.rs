@@ -50,6 +50,8 @@ pub struct Ready {
     pub base_url: Url,
     /// Empty where it needs none.
     pub credentials: Vec<Credential>,
+    /// Of each credential, the id by which its rate limits are kept.
+    pub key_ids: Vec<KeyId>,
     pub fixed_headers: HeaderMap,
     pub settings: Vec<(String, String)>,
     /// Whether the embedded simulator answers for it.
@@ -64,8 +66,6 @@ pub struct Credential {
     value: HeaderValue,
     /// Bytes of the value that stand before the key.
     prefix: usize,
-    /// By which its rate limits are kept.
-    pub id: KeyId,
 }
 
 impl Credential {
@@ -85,6 +85,11 @@ impl Provider {
             State::Ready(ready) => Some(ready),
             State::Unavailable { .. } => None,
         }
+    }
+
+    /// Of the keys that it can be asked with.
+    pub fn key_ids(&self) -> &[KeyId] {
+        self.ready().map(|ready| ready.key_ids.as_slice()).unwrap_or_default()
     }
 
     /// The build that speaks for it, if one is loaded.
@@ -180,6 +185,7 @@ fn ready(id: &str, config: &ProviderConfig, version: &Arc<Version>, simulator: O
     Ok(Ready {
         version: Arc::clone(version),
         base_url,
+        key_ids: credentials.iter().filter_map(Credential::key).map(KeyId::of).collect(),
         credentials,
         fixed_headers: fixed_headers(&info.fixed_headers, &config.headers)?,
         settings: config.settings.clone(),
@@ -192,7 +198,7 @@ fn credential(form: &CredentialForm, key: &str) -> Result<Credential, String> {
     let value = format!("{}{key}", form.prefix);
     let mut value = HeaderValue::from_str(&value).map_err(|_| "its key can't stand in a header".to_owned())?;
     value.set_sensitive(true);
-    Ok(Credential { header, value, prefix: form.prefix.len(), id: KeyId::of(key) })
+    Ok(Credential { header, value, prefix: form.prefix.len() })
 }
 
 fn fixed_headers(adapters: &[(String, String)], configured: &BTreeMap<String, String>) -> Result<HeaderMap, String> {

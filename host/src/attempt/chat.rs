@@ -31,6 +31,7 @@ pub enum Answer {
 }
 
 /// A chat on its way to an answer.
+#[derive(Clone)]
 pub(super) struct ChatExchange {
     request: Arc<ChatRequest>,
     replays: Replays,
@@ -60,7 +61,7 @@ impl Exchange for ChatExchange {
     }
 
     async fn run(&mut self, target: &Target<'_>, attempt: &mut Attempt) -> Result<Answered, AttemptError> {
-        let version = target.ready.version.enter();
+        let version = target.ready()?.version.enter();
         let mut encoded = self.encode(target, &version, attempt).await?;
         let dropped = target.dropped(&mut encoded)?;
         let context = std::mem::take(&mut encoded.context);
@@ -83,7 +84,7 @@ impl Exchange for ChatExchange {
 impl ChatExchange {
     /// Media that the provider does not fetch is fetched first, or when the adapter says so, if the operator allows it.
     async fn encode(&mut self, target: &Target<'_>, version: &InFlight, attempt: &mut Attempt) -> Result<HttpRequest, AttemptError> {
-        let known = target.ready.version.model(&target.candidate.model).and_then(|model| model.capabilities);
+        let known = version.model(&target.candidate.model).and_then(|model| model.capabilities);
         if known.is_some_and(|can| !can.contains(Capabilities::MEDIA_BY_URL)) {
             self.fetch_media(target, attempt).await?;
         }

@@ -19,6 +19,7 @@ pub struct Counted {
     pub estimated: bool,
 }
 
+#[derive(Clone)]
 pub(super) struct CountExchange {
     request: Arc<ChatRequest>,
     replays: Replays,
@@ -46,7 +47,7 @@ impl Exchange for CountExchange {
     }
 
     async fn run(&mut self, target: &Target<'_>, attempt: &mut Attempt) -> Result<Counted, AttemptError> {
-        let version = target.ready.version.enter();
+        let version = target.ready()?.version.enter();
         let mut encoded = match version.encode_count(Arc::clone(&self.request)).await {
             Err(CallError::Failure(failure)) if failure.kind == FailureKind::Unsupported => return Ok(self.estimate(&version).await),
             encoded => encoded.map_err(AttemptError::of_encode)?,

@@ -16,6 +16,7 @@ pub struct Embedded {
     pub dropped: Vec<Dropped>,
 }
 
+#[derive(Clone)]
 pub(super) struct EmbedExchange {
     request: Arc<EmbeddingRequest>,
     blobs: Blobs,
@@ -37,7 +38,7 @@ impl Exchange for EmbedExchange {
     }
 
     async fn run(&mut self, target: &Target<'_>, attempt: &mut Attempt) -> Result<Embedded, AttemptError> {
-        let version = target.ready.version.enter();
+        let version = target.ready()?.version.enter();
         let mut encoded = version.encode_embeddings(Arc::clone(&self.request)).await.map_err(AttemptError::of_encode)?;
         let dropped = target.dropped(&mut encoded)?;
         let context = std::mem::take(&mut encoded.context);

@@ -1,7 +1,9 @@
 //! Why an attempt failed, and what that allows. Pure.
 
+use super::drive::Late;
 use super::fetch::FetchError;
 use super::retry::{Advice, Again};
+use crate::admission::Overloaded;
 use crate::contract::{Dropped, Failure, FailureKind, Finish, Retry};
 use crate::domain::ErrorKind;
 use crate::plugin::{CallError, Fault};
@@ -30,7 +32,37 @@ pub enum AttemptError {
     Media(FetchError),
     /// The caller's text document is not text.
     MediaNotText,
+    /// Nobody was asked: each had refused further requests for a time, or failed too often. Never empty.
+    LeftAlone(Vec<LeftAlone>),
+    /// Nobody was asked: the gateway had no turn for it.
+    Overloaded(Overloaded),
     Upstream(UpstreamError),
+}
+
+/// A candidate that is not asked for a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftAlone {
+    pub provider: String,
+    pub model: String,
+    /// Whether it asked for that itself; else it failed too often.
+    pub is_limited: bool,
+    /// From now on.
+    pub wait: Duration,
+}
+
+impl LeftAlone {
+    /// How long it is worth waiting for: what failed too often is not waited for.
+    pub(super) fn of(&self) -> Option<Duration> {
+        self.is_limited.then_some(self.wait)
+    }
+}
+
+impl std::fmt::Display for LeftAlone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { provider, model, is_limited, wait } = self;
+        let why = if *is_limited { "refuses further requests (its rate limit)" } else { "failed too often and is left alone" };
+        write!(f, "{provider}/{model} {why} for another {:.1} s", wait.as_secs_f64())
+    }
 }
 
 /// Why there is no answer on the wire.
@@ -46,6 +78,8 @@ pub enum UpstreamError {
     IdleTimeout(Duration),
     #[error("the provider's answer was not complete within {} ms (TOTAL_TIMEOUT)", .0.as_millis())]
     TotalTimeout(Duration),
+    #[error("{0}")]
+    Late(Late),
     #[error("the connection to the provider broke: {0}")]
     Broken(String),
     #[error("the provider's answer has more than {0} bytes (MAX_ANSWER_BYTES)")]
@@ -126,12 +160,16 @@ impl AttemptError {
             Self::Plugin(_) => ErrorKind::Plugin,
             Self::Dropped(_) => ErrorKind::Unsupported,
             Self::MediaNotText | Self::Media(_) => ErrorKind::InvalidRequest,
+            Self::Overloaded(_) => ErrorKind::Overloaded,
+            Self::LeftAlone(all) if all.iter().any(|one| one.is_limited) => ErrorKind::RateLimited,
+            Self::LeftAlone(_) => ErrorKind::Unavailable,
             Self::Upstream(error) => match error {
                 UpstreamError::Unreachable(_) => ErrorKind::Unreachable,
                 UpstreamError::ConnectTimeout(_)
                 | UpstreamError::FirstByteTimeout(_)
                 | UpstreamError::IdleTimeout(_)
-                | UpstreamError::TotalTimeout(_) => ErrorKind::Timeout,
+                | UpstreamError::TotalTimeout(_)
+                | UpstreamError::Late(_) => ErrorKind::Timeout,
                 UpstreamError::Broken(_) | UpstreamError::TooLarge(_) => ErrorKind::Malformed,
             },
         }
@@ -139,7 +177,14 @@ impl AttemptError {
 
     pub fn origin(&self) -> Origin {
         match self {
-            Self::Encode(_) | Self::Plugin(_) | Self::Dropped(_) | Self::Media(_) | Self::MediaNotText => Origin::Gateway,
+            Self::Encode(_)
+            | Self::Plugin(_)
+            | Self::Dropped(_)
+            | Self::Media(_)
+            | Self::MediaNotText
+            | Self::LeftAlone(_)
+            | Self::Overloaded(_)
+            | Self::Upstream(UpstreamError::Late(_)) => Origin::Gateway,
             Self::Provider { .. } | Self::Upstream(_) => Origin::Provider,
         }
     }
@@ -165,7 +210,7 @@ impl AttemptError {
             Self::Encode(failure) | Self::Provider { failure, .. } => failure.parameter.as_deref(),
             Self::Dropped(dropped) => dropped.first().map(|dropped| dropped.parameter.as_str()),
             Self::Media(error) => Some(&error.part),
-            Self::Plugin(_) | Self::MediaNotText | Self::Upstream(_) => None,
+            Self::Plugin(_) | Self::MediaNotText | Self::LeftAlone(_) | Self::Overloaded(_) | Self::Upstream(_) => None,
         }
     }
 
@@ -178,12 +223,39 @@ impl AttemptError {
             Self::Dropped(dropped) => dropped_message(dropped, str::to_owned),
             Self::Media(error) => error.to_string(),
             Self::MediaNotText => "a text document is not valid UTF-8: send it as text, or in a format that the provider reads".to_owned(),
+            Self::LeftAlone(all) => all.iter().map(LeftAlone::to_string).collect::<Vec<_>>().join("; "),
+            Self::Overloaded(error) => error.to_string(),
             Self::Upstream(error) => error.to_string(),
         }
     }
 
+    /// Whether it says something of the provider, or its plugin.
+    pub(super) fn is_the_upstreams(&self) -> bool {
+        match self {
+            Self::Plugin(fault) => *fault != Fault::NoRoom,
+            _ => self.origin() == Origin::Provider,
+        }
+    }
+
+    /// Whether another key may not have it.
+    pub(super) fn is_of_the_key(&self) -> bool {
+        matches!(self, Self::Provider { .. })
+            && matches!(
+                self.kind(),
+                ErrorKind::RateLimited | ErrorKind::QuotaExhausted | ErrorKind::Authentication | ErrorKind::Permission
+            )
+    }
+
+    /// Whether the same request may succeed some time.
+    pub(super) fn may_pass(&self) -> bool {
+        self.advice(Timestamp::now(), None).again != Again::Never
+    }
+
     /// What the provider said of when to come back.
     pub fn retry_after(&self, now: Timestamp) -> Option<Duration> {
+        if let Self::LeftAlone(all) = self {
+            return all.iter().map(|one| one.wait).min();
+        }
         match self.failure().map(|failure| &failure.retry)? {
             Retry::After(ms) => Some(Duration::from_millis(u64::from(*ms))),
             Retry::At(at) => until(at, now),
@@ -191,15 +263,25 @@ impl AttemptError {
         }
     }
 
-    pub(super) fn advice(&self, now: Timestamp) -> Advice {
+    /// `reset`: when a limit that is used up is full again, where the provider's headers say so.
+    pub(super) fn advice(&self, now: Timestamp, reset: Option<Duration>) -> Advice {
         match self {
             Self::Encode(failure) => Advice { again: Again::Never, elsewhere: elsewhere(failure.kind) },
-            Self::Provider { failure, .. } => Advice { again: again(&failure.retry, now), elsewhere: elsewhere(failure.kind) },
+            Self::Provider { failure, .. } => {
+                let again = match (again(&failure.retry, now), reset) {
+                    (Again::AfterBackoff, Some(reset)) if failure.kind == FailureKind::RateLimited => Again::After(reset),
+                    (again, _) => again,
+                };
+                Advice { again, elsewhere: elsewhere(failure.kind) }
+            }
             // A plugin that broke on a request breaks on it again.
             Self::Plugin(_) => Advice { again: Again::Never, elsewhere: true },
             Self::MediaNotText | Self::Dropped(_) => Advice { again: Again::Never, elsewhere: true },
             // Another provider may fetch it itself.
             Self::Media(_) => Advice { again: Again::Never, elsewhere: true },
+            // Nobody waits for it any more.
+            Self::Upstream(UpstreamError::Late(_)) => Advice { again: Again::Never, elsewhere: false },
+            Self::LeftAlone(_) | Self::Overloaded(_) => Advice { again: Again::AfterBackoff, elsewhere: false },
             Self::Upstream(UpstreamError::TooLarge(_)) => Advice { again: Again::Never, elsewhere: true },
             Self::Upstream(_) => Advice { again: Again::AfterBackoff, elsewhere: true },
         }
@@ -221,7 +303,7 @@ fn again(retry: &Retry, now: Timestamp) -> Again {
 }
 
 /// How long until an RFC 3339 time or an HTTP date. A past one is now.
-fn until(at: &str, now: Timestamp) -> Option<Duration> {
+pub(super) fn until(at: &str, now: Timestamp) -> Option<Duration> {
     let at = at.trim();
     let moment = at.parse::<Timestamp>().ok().or_else(|| Timestamp::try_from(httpdate::parse_http_date(at).ok()?).ok())?;
     Some(Duration::try_from(moment.duration_since(now)).unwrap_or_default())

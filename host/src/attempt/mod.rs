@@ -1,16 +1,19 @@
 //! From a plan to an answer: asks one candidate after the other until one answers.
 //!
-//! Owns: the loop, retries, the way of one attempt (encode, credential, HTTP, frames, decode). Not here: who the candidates are (`plan`), what is
+//! Owns: the loop (`drive`), retries, the way of one attempt (encode, credential, HTTP, frames, decode). Not here: who the candidates are (`plan`), what is
 //! done with the answer (`settle`, `edge`). Runs inside the caller's future: when the caller leaves, so does the request upstream.
 //!
 //! What is asked of a candidate is an [`Exchange`]: `chat`, `embed` or `count`. Read `chat` first.
 
 mod chat;
 mod count;
+mod drive;
 mod embed;
 mod failure;
 mod fetch;
 mod frames;
+mod history;
+mod limits;
 mod replays;
 mod retry;
 mod stream;
@@ -19,8 +22,10 @@ mod upstream;
 pub use chat::{Answer, Answered};
 pub use count::Counted;
 pub use embed::Embedded;
-pub use failure::{AttemptError, Origin, UpstreamError, dropped_message};
+pub use drive::Late;
+pub use failure::{AttemptError, LeftAlone, Origin, UpstreamError, dropped_message};
 pub use fetch::FetchError;
+pub use history::sentence as history;
 pub use frames::{FrameTooLarge, Splitter};
 pub use stream::EventStream;
 pub use upstream::{Upstream, install_tls};
@@ -29,15 +34,14 @@ use crate::admission::Admission;
 use crate::config::{RetryPolicy, Rules, UnsupportedParams};
 use crate::contract::embeddings::EmbeddingRequest;
 use crate::contract::{Dropped, HttpRequest, HttpResponse};
-use crate::domain::{Blobs, Call, ErrorKind};
+use crate::domain::{Blobs, Call, CallContext, ErrorKind};
 use crate::health::Health;
 use crate::plan::{Candidate, Plan};
 use crate::plugin::{CallError, Fault, InFlight};
-use crate::provider::{Credential, Ready};
-use jiff::Timestamp;
-use retry::Next;
+use crate::provider::Credential;
+use drive::Until;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use upstream::Reply;
 
 /// Of what an adapter says that it dropped: entries, and bytes of each text.
@@ -63,14 +67,47 @@ pub struct Attempt {
     pub is_streaming: bool,
     /// Waited before this attempt.
     pub backoff: Duration,
+    pub why: Why,
+    /// Which of the provider's keys it had, from 1, where it has several.
+    pub key: Option<usize>,
+    /// From the sending to the first byte of the answer, or of a stream's first part.
+    pub first_byte: Option<Duration>,
+    /// When a limit that is used up is full again, as the provider's headers say.
+    pub limits_reset: Option<Duration>,
     /// The provider's own id of the request.
     pub provider_request_id: Option<String>,
 }
 
-/// Is told of attempts as they happen.
+/// Why an attempt was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    First,
+    Retry,
+    /// The key before it was refused.
+    OtherKey,
+    Fallback,
+    /// The one before it was slow to answer.
+    Hedge,
+}
+
+impl Why {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Retry => "retry",
+            Self::OtherKey => "other_key",
+            Self::Fallback => "fallback",
+            Self::Hedge => "hedge",
+        }
+    }
+}
+
+/// Is told of attempts as they happen. Two may be under way at once.
 pub trait Observer: Send {
     fn began(&mut self, attempt: &Attempt);
     fn ended(&mut self, attempt: Attempt);
+    /// A candidate that was not asked.
+    fn left_alone(&mut self, candidate: &LeftAlone);
 }
 
 /// What attempts are made with.
@@ -88,15 +125,27 @@ impl Driver {
     /// # Errors
     /// Why the last attempt failed.
     pub async fn chat(&self, plan: Plan, call: Call, observer: &mut impl Observer) -> Result<Answered, AttemptError> {
-        self.drive(plan, chat::ChatExchange::new(call), observer).await
+        let context = call.context.clone();
+        let driven = self.drive(plan, &context, chat::ChatExchange::new(call), observer).await?;
+        let mut answered = driven.answer;
+        if let Answer::Stream(stream) = &mut answered.answer {
+            stream.hold(driven.turn, Arc::clone(&self.health), &driven.candidate);
+        }
+        Ok(answered)
     }
 
     /// Has a candidate of a plan embed texts.
     ///
     /// # Errors
     /// As `chat`.
-    pub async fn embed(&self, plan: Plan, request: EmbeddingRequest, observer: &mut impl Observer) -> Result<Embedded, AttemptError> {
-        self.drive(plan, embed::EmbedExchange::new(request), observer).await
+    pub async fn embed(
+        &self,
+        plan: Plan,
+        context: &CallContext,
+        request: EmbeddingRequest,
+        observer: &mut impl Observer,
+    ) -> Result<Embedded, AttemptError> {
+        Ok(self.drive(plan, context, embed::EmbedExchange::new(request), observer).await?.answer)
     }
 
     /// Counts a prompt's tokens as a candidate of a plan counts them.
@@ -104,67 +153,13 @@ impl Driver {
     /// # Errors
     /// As `chat`.
     pub async fn count(&self, plan: Plan, call: Call, observer: &mut impl Observer) -> Result<Counted, AttemptError> {
-        self.drive(plan, count::CountExchange::new(call), observer).await
-    }
-
-    async fn drive<E: Exchange>(&self, plan: Plan, mut exchange: E, observer: &mut impl Observer) -> Result<E::Answer, AttemptError> {
-        let rules = plan.rules;
-        let mut candidates = plan.rest.into_iter();
-        let mut candidate = plan.first;
-        let mut retries = 0;
-        let mut backoff = Duration::ZERO;
-        loop {
-            exchange.address(&candidate);
-            let mut attempt = Attempt::new(&candidate, backoff);
-            observer.began(&attempt);
-            let result = self.one(&rules, &candidate, &mut exchange, &mut attempt).await;
-            observer.ended(attempt);
-            let error = match result {
-                Ok(answer) => return Ok(answer),
-                Err(error) => error,
-            };
-            let next = retry::next(&self.retry, error.advice(Timestamp::now()), retries, &mut rand::rng());
-            match next {
-                Next::Retry { after } => {
-                    tokio::time::sleep(after).await;
-                    (retries, backoff) = (retries + 1, after);
-                }
-                Next::Fallback => match candidates.next() {
-                    Some(next) => (candidate, retries, backoff) = (next, 0, Duration::ZERO),
-                    None => return Err(error),
-                },
-                Next::GiveUp => return Err(error),
-            }
-        }
-    }
-
-    /// One attempt, with its account.
-    async fn one<E: Exchange>(
-        &self,
-        rules: &Rules,
-        candidate: &Candidate,
-        exchange: &mut E,
-        attempt: &mut Attempt,
-    ) -> Result<E::Answer, AttemptError> {
-        let began = Instant::now();
-        let credential = candidate.provider.ready().and_then(|ready| ready.credentials.first());
-        let result = match candidate.provider.ready() {
-            Some(ready) => exchange.run(&Target { driver: self, rules, candidate, ready, credential }, attempt).await,
-            // A plan holds only providers that are ready.
-            None => Err(AttemptError::Plugin(Fault::NoRoom)),
-        };
-        let result = result.map_err(|error| error.tamed(credential.and_then(Credential::key)));
-        attempt.duration = began.elapsed();
-        if let Err(error) = &result {
-            attempt.status = attempt.status.or(error.status());
-            attempt.error = Some((error.kind(), error.message()));
-        }
-        result
+        let context = call.context.clone();
+        Ok(self.drive(plan, &context, count::CountExchange::new(call), observer).await?.answer)
     }
 }
 
 /// What one attempt does with a candidate.
-trait Exchange: Send {
+trait Exchange: Clone + Send {
     type Answer: Send;
 
     /// Puts into the request what differs from candidate to candidate.
@@ -179,8 +174,10 @@ struct Target<'a> {
     driver: &'a Driver,
     rules: &'a Rules,
     candidate: &'a Candidate,
-    ready: &'a Ready,
     credential: Option<&'a Credential>,
+    /// The credential's place among the provider's.
+    key: Option<usize>,
+    until: Until,
 }
 
 impl Target<'_> {
@@ -207,6 +204,8 @@ impl Target<'_> {
         })?;
         attempt.status = Some(reply.status());
         attempt.waited = reply.waited;
+        attempt.first_byte = Some(reply.waited);
+        attempt.limits_reset = limits::learn(self, &self.ready()?.version, &reply).await;
         let header = version.info.request_id_header.as_deref();
         attempt.provider_request_id = header.and_then(|name| reply.header(name)).map(|id| id.chars().take(200).collect());
         Ok(reply)
@@ -235,8 +234,9 @@ impl Target<'_> {
 }
 
 impl Attempt {
-    fn new(candidate: &Candidate, backoff: Duration) -> Self {
+    fn new(candidate: &Candidate, why: Why, key: Option<usize>, backoff: Duration) -> Self {
         let ready = candidate.provider.ready();
+        let has_several = ready.is_some_and(|ready| ready.credentials.len() > 1);
         Self {
             provider: candidate.provider.id.clone(),
             model: candidate.model.clone(),
@@ -249,7 +249,19 @@ impl Attempt {
             elsewhere: Duration::ZERO,
             is_streaming: false,
             backoff,
+            why,
+            key: key.filter(|_| has_several).map(|key| key + 1),
+            first_byte: None,
+            limits_reset: None,
             provider_request_id: None,
         }
+    }
+
+    /// Another one answered first.
+    fn lost(mut self, duration: Duration) -> Self {
+        self.duration = duration;
+        self.waited = duration;
+        self.error = Some((ErrorKind::Cancelled, "another candidate answered first".to_owned()));
+        self
     }
 }

@@ -12,13 +12,13 @@ const LATER_FIELDS: &str = "llm-gateway";
 const HISTORY_CHANGED: &str = r#"{"history_changed":true}"#;
 
 /// The replays of one request, taken out of it, and the conversation that its answer is given in.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Replays {
     taken: Vec<Taken>,
     history: History,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Taken {
     message: usize,
     part: usize,

@@ -27,19 +27,37 @@ pub enum Next {
     GiveUp,
 }
 
-/// Decides. `retries` is how often this candidate was tried again already.
-pub fn next(policy: &RetryPolicy, advice: Advice, retries: u32, rng: &mut impl Rng) -> Next {
+/// Decides. `retries` is how often this candidate was tried again already, `left` the time that is left for the request.
+pub fn next(policy: &RetryPolicy, advice: Advice, retries: u32, left: Duration, rng: &mut impl Rng) -> Next {
     let otherwise = if advice.elsewhere { Next::Fallback } else { Next::GiveUp };
     if retries >= policy.max_retries {
         return otherwise;
     }
-    match advice.again {
-        Again::Never => otherwise,
-        Again::AfterBackoff => Next::Retry { after: backoff(policy, retries, rng) },
-        Again::After(wait) if wait > policy.max_backoff => otherwise,
-        // Everyone who was refused is told the same delay, so only more is added: nobody comes early, and not all at once.
-        Again::After(wait) => Next::Retry { after: wait.mul_f64(1.0 + policy.jitter * rng.random::<f64>()) },
-    }
+    let after = match advice.again {
+        Again::Never => return otherwise,
+        Again::AfterBackoff => backoff(policy, retries, rng),
+        Again::After(wait) if wait > policy.max_backoff => return otherwise,
+        Again::After(wait) => later(policy, wait, rng),
+    };
+    if after < left { Next::Retry { after } } else { otherwise }
+}
+
+/// How long to wait when nobody may be asked now: for the first of those that refused, if it is worth it. `refused`: for how long yet, of each; absent where it is not to
+/// be waited for. `waits`: how often was waited already.
+pub fn wait_for(
+    policy: &RetryPolicy,
+    refused: impl Iterator<Item = Option<Duration>>,
+    waits: u32,
+    left: Duration,
+    rng: &mut impl Rng,
+) -> Option<Duration> {
+    let first = refused.flatten().min().filter(|wait| *wait <= policy.max_backoff && waits < policy.max_retries)?;
+    Some(later(policy, first, rng)).filter(|wait| *wait < left)
+}
+
+/// Everyone who was refused is told the same delay, so only more is added: nobody comes early, and not all at once.
+fn later(policy: &RetryPolicy, wait: Duration, rng: &mut impl Rng) -> Duration {
+    wait.mul_f64(1.0 + policy.jitter * rng.random::<f64>())
 }
 
 /// `initial * factor^retries`, at most `max`, varied by the jitter in both directions.
@@ -66,8 +84,10 @@ mod tests {
         budget: 0.2,
     };
 
+    const HOUR: Duration = Duration::from_secs(3600);
+
     fn decide(again: Again, retries: u32) -> Next {
-        next(&POLICY, Advice { again, elsewhere: true }, retries, &mut SmallRng::seed_from_u64(1))
+        next(&POLICY, Advice { again, elsewhere: true }, retries, HOUR, &mut SmallRng::seed_from_u64(1))
     }
 
     #[test]
@@ -90,10 +110,50 @@ mod tests {
     }
 
     #[test]
+    fn backoffs_fill_the_range_of_the_jitter_evenly_and_fall_together_no_more_than_by_chance() {
+        let mut rng = SmallRng::seed_from_u64(20);
+        let mut waits: Vec<f64> = (0..10_000).map(|_| backoff(&POLICY, 1, &mut rng).as_secs_f64()).collect();
+        waits.sort_by(f64::total_cmp);
+        assert!(waits[0] >= 1.8 && waits[9999] <= 2.2, "{} to {}", waits[0], waits[9999]);
+        // Kolmogorov-Smirnov against the even distribution: at 10,000 samples its distance is over 0.0195 once in a thousand.
+        let distance = waits.iter().enumerate().map(|(at, wait)| ((wait - 1.8) / 0.4 - at as f64 / 10_000.0).abs()).fold(0.0, f64::max);
+        assert!(distance < 0.0195, "{distance}");
+        // 400 ms for 10,000: 25 in each millisecond on average, and Poisson's tail says that 60 do not happen.
+        let mut in_one_millisecond = [0; 401];
+        waits.iter().for_each(|wait| in_one_millisecond[((wait - 1.8) * 1000.0) as usize] += 1);
+        assert!(in_one_millisecond.iter().all(|count| *count < 60), "{in_one_millisecond:?}");
+    }
+
+    #[test]
+    fn those_who_were_told_the_same_delay_do_not_come_back_at_once() {
+        let mut rng = SmallRng::seed_from_u64(21);
+        let mut waits: Vec<u128> = (0..10_000).map(|_| later(&POLICY, 2 * Duration::from_secs(1), &mut rng).as_micros()).collect();
+        waits.sort_unstable();
+        assert!(waits[0] >= 2_000_000 && waits[9999] <= 2_200_000);
+        waits.dedup();
+        assert!(waits.len() > 9000, "{} different of 10,000", waits.len());
+    }
+
+    #[test]
+    fn what_has_no_time_left_is_not_waited_for() {
+        let left = Duration::from_millis(800);
+        let advice = Advice { again: Again::AfterBackoff, elsewhere: true };
+        assert_eq!(next(&POLICY, advice, 0, left, &mut SmallRng::seed_from_u64(1)), Next::Fallback);
+        let refused = [None, Some(Duration::from_secs(5)), Some(Duration::from_millis(500))];
+        let wait = |refused: &[Option<Duration>], left| {
+            wait_for(&POLICY, refused.iter().copied(), 0, left, &mut SmallRng::seed_from_u64(1)).map(|wait| wait.as_millis())
+        };
+        assert!(wait(&refused, left).is_some_and(|wait| (500..=550).contains(&wait)), "the first that takes requests again");
+        assert_eq!(wait(&refused, Duration::from_millis(400)), None);
+        assert_eq!(wait(&[None], HOUR), None, "what failed too often is not waited for");
+        assert_eq!(wait(&[Some(HOUR)], HOUR), None, "longer than MAX_BACKOFF");
+    }
+
+    #[test]
     fn retries_end_and_what_cannot_succeed_is_not_retried() {
         assert_eq!(decide(Again::AfterBackoff, 3), Next::Fallback);
         assert_eq!(decide(Again::Never, 0), Next::Fallback);
         let hopeless = Advice { again: Again::Never, elsewhere: false };
-        assert_eq!(next(&POLICY, hopeless, 0, &mut SmallRng::seed_from_u64(1)), Next::GiveUp);
+        assert_eq!(next(&POLICY, hopeless, 0, HOUR, &mut SmallRng::seed_from_u64(1)), Next::GiveUp);
     }
 }

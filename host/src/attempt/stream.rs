@@ -7,10 +7,14 @@ use super::chat::Finishing;
 use super::failure::{AttemptError, UpstreamError};
 use super::frames::Splitter;
 use super::upstream::{Piece, Reply, Stage};
+use crate::admission::Turn;
 use crate::contract::{ChatEvent, FinishReason, Frame, Framing, StreamStart};
 use crate::domain;
 use crate::domain::estimate::Output;
+use crate::health::Health;
+use crate::plan::Candidate;
 use crate::plugin::{Decoder, Fault, InFlight};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Events of one piece of a stream. A piece has some ten kilobytes, and a frame seldom gives more than three.
@@ -41,6 +45,17 @@ pub struct EventStream {
     status: u16,
     /// To be kept out of what is told of a failure.
     key: Option<String>,
+    /// Of a stream that is handed on.
+    held_for: Option<Held>,
+}
+
+/// What a stream that is handed on keeps until it is over.
+#[derive(Debug)]
+struct Held {
+    _turn: Turn,
+    health: Arc<Health>,
+    provider: String,
+    model: String,
 }
 
 impl EventStream {
@@ -68,7 +83,14 @@ impl EventStream {
             waited,
             status,
             key: key.map(str::to_owned),
+            held_for: None,
         }
+    }
+
+    /// Hands the stream on: it keeps its turn until it is over, and should it break off, that is told to who keeps count.
+    pub(super) fn hold(&mut self, turn: Turn, health: Arc<Health>, candidate: &Candidate) {
+        let (provider, model) = (candidate.provider.id.clone(), candidate.model.clone());
+        self.held_for = Some(Held { _turn: turn, health, provider, model });
     }
 
     /// Time spent waiting for the provider so far.
@@ -145,6 +167,9 @@ impl EventStream {
         match self.failed.take() {
             Some(error) => {
                 self.stop();
+                if let Some(held) = self.held_for.take().filter(|_| error.is_the_upstreams()) {
+                    held.health.broke_off(&held.provider, &held.model, error.kind(), tokio::time::Instant::now());
+                }
                 Err(error.tamed(self.key.as_deref()))
             }
             None => Ok(None),

@@ -4,6 +4,7 @@
 //! resets its connection, which is how a provider learns that nobody waits any more.
 
 use super::Target;
+use super::drive::Until;
 use super::failure::{AttemptError, UpstreamError};
 use super::fetch::MediaFetcher;
 use crate::config::{MediaConfig, Timeouts};
@@ -47,12 +48,31 @@ pub struct Reply {
     response: Response,
     timeouts: Timeouts,
     answer_bytes: usize,
-    /// When the time for all of it is over.
-    end: Instant,
+    end: End,
     /// Time spent waiting for the provider so far.
     pub waited: Duration,
     /// Time since the last bytes.
     quiet: Duration,
+}
+
+/// When the time for all of an answer is over, and what is said then.
+#[derive(Debug)]
+struct End {
+    at: Instant,
+    error: UpstreamError,
+}
+
+impl End {
+    fn of(by_total: Instant, total: Duration, until: Until) -> Self {
+        if until.at < by_total {
+            return Self { at: until.at, error: UpstreamError::Late(until.error) };
+        }
+        Self { at: by_total, error: UpstreamError::TotalTimeout(total) }
+    }
+
+    fn is_over(&self) -> bool {
+        Instant::now() >= self.at
+    }
 }
 
 /// How far an answer has come: a model may think for long before it begins to speak.
@@ -106,7 +126,7 @@ impl Upstream {
 
     /// Sends a request and waits for the head of its answer.
     pub(super) async fn send(&self, target: &Target<'_>, request: HttpRequest, blobs: &Blobs) -> Result<Reply, AttemptError> {
-        let (ready, timeouts) = (target.ready, target.candidate.timeouts);
+        let (ready, timeouts) = (target.ready()?, target.candidate.timeouts);
         let broken = |broken: Broken| AttemptError::Plugin(Fault::BrokeContract(broken.to_string()));
         let url = outbound::url(&ready.base_url, &request).map_err(broken)?;
         let mut headers = ready.fixed_headers.clone();
@@ -124,15 +144,18 @@ impl Upstream {
             })?);
         }
         let began = Instant::now();
-        let end = began + timeouts.total;
-        match tokio::time::timeout(timeouts.first_byte.min(timeouts.total), builder.send()).await {
+        let end = End::of(began + timeouts.total, timeouts.total, target.until);
+        let outcome = tokio::time::timeout_at(end.at.min(began + timeouts.first_byte), builder.send()).await;
+        let error = match outcome {
             Ok(Ok(response)) => {
-                Ok(Reply { response, timeouts, answer_bytes: self.answer_bytes, end, waited: began.elapsed(), quiet: Duration::ZERO })
+                let waited = began.elapsed();
+                return Ok(Reply { response, timeouts, answer_bytes: self.answer_bytes, end, waited, quiet: Duration::ZERO });
             }
-            Ok(Err(error)) => Err(AttemptError::Upstream(explain(&error, &timeouts))),
-            Err(_) if timeouts.total < timeouts.first_byte => Err(AttemptError::Upstream(UpstreamError::TotalTimeout(timeouts.total))),
-            Err(_) => Err(AttemptError::Upstream(UpstreamError::FirstByteTimeout(timeouts.first_byte))),
-        }
+            Ok(Err(error)) => explain(&error, &timeouts),
+            Err(_) if end.is_over() => end.error,
+            Err(_) => UpstreamError::FirstByteTimeout(timeouts.first_byte),
+        };
+        Err(AttemptError::Upstream(error))
     }
 }
 
@@ -222,12 +245,12 @@ impl Reply {
         };
         let left = limit.saturating_sub(self.quiet);
         // What drips for ever is never quiet.
-        let of_all = self.end.saturating_duration_since(began);
+        let of_all = self.end.at.saturating_duration_since(began);
         let outcome = tokio::time::timeout(patience.min(left).min(of_all), self.response.chunk()).await;
         let elapsed = began.elapsed();
         self.waited += elapsed;
         match outcome {
-            Err(_elapsed) if Instant::now() >= self.end => Err(UpstreamError::TotalTimeout(self.timeouts.total)),
+            Err(_elapsed) if self.end.is_over() => Err(self.end.error.clone()),
             Err(_elapsed) if patience < left => {
                 self.quiet += elapsed;
                 Ok(Piece::Quiet)
@@ -280,7 +303,7 @@ mod tests {
         });
         let response = Response::from(axum::http::Response::new(reqwest::Body::wrap_stream(body)));
         let timeouts = Timeouts { first_byte: SECOND, idle: 60 * SECOND, ..Timeouts::default() };
-        let end = Instant::now() + timeouts.total;
+        let end = End { at: Instant::now() + timeouts.total, error: UpstreamError::TotalTimeout(timeouts.total) };
         Reply { response, timeouts, answer_bytes: 100, end, waited: Duration::ZERO, quiet: Duration::ZERO }
     }
 

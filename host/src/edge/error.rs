@@ -1,5 +1,6 @@
 //! The one mapping from the gateway's errors to HTTP: status, headers, and a body in the caller's dialect.
 
+use super::dialect::query::AttemptV1;
 use super::{BadRequest, dialect::Dialect};
 use crate::attempt::{AttemptError, Origin, dropped_message};
 use crate::contract::{Failure, Retry};
@@ -26,6 +27,8 @@ pub struct ApiError {
     pub retry_after: Option<Duration>,
     /// Set where a client that retries by the status alone would be wrong to.
     pub never_retry: bool,
+    /// What was tried, for the query routes.
+    pub attempts: Vec<AttemptV1>,
 }
 
 /// When to come back, of a gateway that has no room now.
@@ -34,7 +37,7 @@ const SOON: Duration = Duration::from_secs(1);
 impl ApiError {
     fn of_gateway(status: StatusCode, kind: ErrorKind, message: String) -> Self {
         let code = kind.as_str().to_owned();
-        Self { status, kind, code, param: None, message, origin: Origin::Gateway, retry_after: None, never_retry: false }
+        Self { status, kind, code, param: None, message, origin: Origin::Gateway, retry_after: None, never_retry: false, attempts: Vec::new() }
     }
 
     pub fn not_found(path: &str) -> Self {
@@ -82,7 +85,13 @@ impl ApiError {
     pub fn of_call(failure: &CallFailure, dialect: Dialect, name: &dyn Fn(&str) -> String) -> Self {
         match failure {
             CallFailure::Plan(error) => Self::of_plan(error),
-            CallFailure::Attempt(error) => Self::of_attempt(error, dialect, name),
+            CallFailure::Attempt(error, history) => {
+                let mut told = Self::of_attempt(error, dialect, name);
+                if let Some(history) = history {
+                    told.message = format!("{} ({history})", told.message.trim_end_matches('.'));
+                }
+                told
+            }
         }
     }
 
@@ -100,6 +109,7 @@ impl ApiError {
             origin: error.origin(),
             retry_after,
             never_retry: failure.is_some_and(|failure| failure.retry == Retry::Never),
+            attempts: Vec::new(),
         }
     }
 
@@ -107,7 +117,12 @@ impl ApiError {
     pub fn body(&self, dialect: Dialect, id: &RequestId) -> Value {
         match dialect {
             Dialect::Query => {
-                json!({"error": self.message, "code": self.code, "error_type": self.kind.as_str(), "request_id": id.as_str()})
+                let mut body =
+                    json!({"error": self.message, "code": self.code, "error_type": self.kind.as_str(), "request_id": id.as_str()});
+                if !self.attempts.is_empty() {
+                    body["attempts"] = json!(self.attempts);
+                }
+                body
             }
             Dialect::Chat | Dialect::Responses => json!({"error": {
                 "message": self.message, "type": self.openai_type(), "param": self.param, "code": self.code,

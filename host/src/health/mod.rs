@@ -59,6 +59,25 @@ pub enum Availability {
 #[derive(Debug)]
 pub struct Health {}
 
+/// What a limit counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    Requests,
+    Tokens,
+    InputTokens,
+    OutputTokens,
+}
+
+/// What a provider's headers tell of one limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ToldLimit {
+    pub counted: Counted,
+    pub limit: Option<u64>,
+    pub remaining: Option<u64>,
+    /// Until it is full again.
+    pub reset: Option<Duration>,
+}
+
 /// Why it is not asked now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
@@ -90,6 +109,15 @@ impl Health {
     pub fn admit(&self, subject: Subject<'_>, _now: Instant) -> Result<Pass, Refusal> {
         Ok(Pass { key: (!subject.keys.is_empty()).then_some(0) })
     }
+
+    pub fn wants_limits(&self, _subject: Subject<'_>, _key: Option<usize>, _now: Instant) -> bool {
+        false
+    }
+
+    pub fn limits(&self, _subject: Subject<'_>, _key: Option<usize>, _limits: &[ToldLimit], _now: Instant) {}
+
+    /// An answer that had begun broke off: counts as a failure.
+    pub fn broke_off(&self, _provider: &str, _model: &str, _kind: ErrorKind, _now: Instant) {}
 
     /// Takes a retry (or a hedge) out of the provider's budget, if there is one left.
     pub fn may_retry(&self, _provider: &str, _now: Instant) -> bool {

@@ -22,6 +22,8 @@ pub(super) struct Exports {
     pub(super) finish: ComponentExportIndex,
     pub(super) embeddings: Option<EmbeddingsExports>,
     pub(super) tokens: Option<TokensExports>,
+    /// Of the optional interface `limits`: `read`.
+    pub(super) read_limits: Option<ComponentExportIndex>,
 }
 
 /// The optional interface `embeddings`.
@@ -59,6 +61,7 @@ impl Exports {
             finish: of_chat("[method]decoder.finish")?,
             embeddings,
             tokens,
+            read_limits: interface("limits").and_then(|at| of(&at, "read")),
         })
     }
 }

@@ -8,7 +8,7 @@
 use super::exports::{Exports, Finish, NewDecoder, Push};
 use super::lane::{BoxFuture, Lane};
 use super::{CallError, Fault, Limits};
-use crate::contract::guest::{Adapter, WithEmbeddings, WithTokens, diagnostics, types};
+use crate::contract::guest::{Adapter, WithEmbeddings, WithLimits, WithTokens, diagnostics, types};
 use crate::contract::{ChatEvent, Failure, Frame, Header};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
@@ -210,6 +210,9 @@ impl Instance {
         }
         if self.shared.exports.tokens.is_some() {
             WithTokens::new(&mut self.store, &self.component)?;
+        }
+        if self.shared.exports.read_limits.is_some() {
+            WithLimits::new(&mut self.store, &self.component)?;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use super::instance::{Decoder, Guest, Shared};
 use super::pool::Pool;
 use super::{CallError, Fault};
 use crate::contract::embeddings::{EmbeddingRequest, EmbeddingResponse};
+use crate::contract::limits::RateLimit;
 use crate::contract::{ChatRequest, ChatResponse, Failure, FailureKind, Header, HttpRequest, HttpResponse, ModelInfo, ProviderInfo, Retry};
 use jiff::Timestamp;
 use std::sync::Arc;
@@ -116,6 +117,20 @@ impl Version {
         let (used, result) = instance.invoke(function, (request,)).await;
         self.pool.retire(used);
         self.counted(result).ok()
+    }
+
+    /// Whether the adapter reads rate limits.
+    pub fn reads_limits(&self) -> bool {
+        self.pool.exports().read_limits.is_some()
+    }
+
+    /// What an answer's headers say of rate limits; nothing where the adapter reads none.
+    pub async fn rate_limits(&self, headers: Vec<Header>) -> Vec<RateLimit> {
+        let Some(function) = self.pool.exports().read_limits else { return Vec::new() };
+        let Ok(instance) = self.counted(self.pool.take().await) else { return Vec::new() };
+        let (used, result) = instance.invoke(function, (headers,)).await;
+        self.pool.retire(used);
+        self.counted(result).unwrap_or_default()
     }
 
     /// Calls one function of a fresh instance; `unsupported` where the adapter does not export it. `what`: what it is for, for people.

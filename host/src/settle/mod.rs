@@ -4,7 +4,7 @@
 //!
 //! Prompts and answers are logged only if `LOG_PROMPTS` asks for them.
 
-use crate::attempt::{Attempt, Observer};
+use crate::attempt::{self, Attempt, LeftAlone, Observer};
 use crate::contract::embeddings::EmbeddingResponse;
 use crate::contract::{ChatEvent, ChatRequest, ChatResponse, FinishReason, PartBody, Usage};
 use crate::domain::{CallContext, ErrorKind, RequestId, estimate};
@@ -20,9 +20,11 @@ const CLIENT_CLOSED_REQUEST: u16 = 499;
 pub struct Account {
     context: CallContext,
     stream: bool,
-    /// The one that is under way.
-    open: Option<(Attempt, std::time::Instant)>,
+    /// Those that are under way.
+    open: Vec<(Attempt, std::time::Instant)>,
     attempts: Vec<Attempt>,
+    /// Candidates that were not asked: the last time that each was come to.
+    left_alone: Vec<LeftAlone>,
     /// When the last of them began, if its answer is still being read.
     streaming: Option<std::time::Instant>,
     usage: Option<Usage>,
@@ -57,8 +59,9 @@ impl Account {
         Self {
             context,
             stream: false,
-            open: None,
+            open: Vec::new(),
             attempts: Vec::new(),
+            left_alone: Vec::new(),
             streaming: None,
             usage: None,
             answered_model: None,
@@ -103,6 +106,11 @@ impl Account {
 
     pub fn attempts(&self) -> &[Attempt] {
         &self.attempts
+    }
+
+    /// What was tried, in one sentence, where that was more than one attempt.
+    pub fn history(&self, retry_after: Option<Duration>) -> Option<String> {
+        attempt::history(&self.attempts, &self.left_alone, retry_after)
     }
 
     /// Retries and fallbacks: attempts after the first.
@@ -179,7 +187,7 @@ impl Account {
         let overhead = self.overhead();
         let earlier: Duration = self.attempts.iter().map(|attempt| attempt.waited).sum();
         let upstream = earlier.max(self.waited_streaming);
-        let last = self.attempts.last().or(self.open.as_ref().map(|(attempt, _)| attempt));
+        let last = self.attempts.last().or(self.open.last().map(|(attempt, _)| attempt));
         let usage = self.usage.as_ref();
         tracing::info!(
             target: "llm_gateway::request",
@@ -198,7 +206,7 @@ impl Account {
             latency_ms = milliseconds(self.context.started.elapsed()),
             upstream_ms = milliseconds(upstream),
             gateway_us = u64::try_from(overhead.as_micros()).unwrap_or(u64::MAX),
-            attempts = self.attempts.len() + usize::from(self.open.is_some()),
+            attempts = self.attempts.len() + self.open.len(),
             input_tokens = usage.and_then(|usage| usage.input),
             output_tokens = usage.and_then(|usage| usage.output),
             cache_read_tokens = usage.and_then(|usage| usage.cache_read),
@@ -215,17 +223,23 @@ impl Account {
 
 impl Observer for Account {
     fn began(&mut self, attempt: &Attempt) {
-        self.open = Some((attempt.clone(), std::time::Instant::now()));
+        self.open.push((attempt.clone(), std::time::Instant::now()));
     }
 
     /// An attempt whose answer is still being read is logged with the request, when it is known how it went.
     fn ended(&mut self, attempt: Attempt) {
-        let began = self.open.take().map(|(_, began)| began);
+        let at = self.open.iter().position(|(open, _)| (&open.provider, &open.model) == (&attempt.provider, &attempt.model));
+        let began = at.map(|at| self.open.swap_remove(at).1);
         self.streaming = began.filter(|_| attempt.is_streaming);
         if self.streaming.is_none() {
             self.log_attempt(&attempt, self.attempts.len() + 1);
         }
         self.attempts.push(attempt);
+    }
+
+    fn left_alone(&mut self, candidate: &LeftAlone) {
+        self.left_alone.retain(|known| (&known.provider, &known.model) != (&candidate.provider, &candidate.model));
+        self.left_alone.push(candidate.clone());
     }
 }
 
@@ -257,6 +271,8 @@ impl Account {
             latency_ms = milliseconds(attempt.duration),
             upstream_ms = milliseconds(attempt.waited),
             backoff_ms = milliseconds(attempt.backoff),
+            reason = attempt.why.as_str(),
+            key = attempt.key,
             provider_request_id = attempt.provider_request_id,
             "attempt"
         );
@@ -269,7 +285,7 @@ impl Drop for Account {
             return;
         }
         let left = "the caller closed the connection before the answer was complete";
-        if let Some((mut attempt, began)) = self.open.take() {
+        for (mut attempt, began) in std::mem::take(&mut self.open) {
             attempt.duration = began.elapsed();
             attempt.error = Some((ErrorKind::Cancelled, left.to_owned()));
             self.log_attempt(&attempt, self.attempts.len() + 1);

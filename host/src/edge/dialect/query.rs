@@ -195,7 +195,7 @@ pub struct AnswerV1 {
 }
 
 /// One attempt, as told on `/v1/gateway/query`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct AttemptV1 {
     pub provider: String,
     pub model: String,
@@ -204,7 +204,10 @@ pub struct AttemptV1 {
     pub error_type: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Why it was made: `first`, `retry`, `other_key`, `fallback`, `hedge`.
+    pub reason: &'static str,
     pub duration_ms: u64,
+    /// Waited before it.
     pub backoff_ms: u64,
 }
 

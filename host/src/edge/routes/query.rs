@@ -74,7 +74,11 @@ async fn put_question(app: &App, mut account: Account, target: Target, request: 
         }
         // Asked without `stream`, nothing comes as one.
         Ok(Answered { answer: Answer::Stream(_), .. }) => Err((account, BadRequest::field("stream", "is not for this route").into())),
-        Err(failure) => Err((account, ApiError::of_call(&failure, Dialect::Query, &|path| Dialect::Query.parameter(path)))),
+        Err(failure) => {
+            let mut error = ApiError::of_call(&failure, Dialect::Query, &|path| Dialect::Query.parameter(path));
+            error.attempts = attempts(&account);
+            Err((account, error))
+        }
     }
 }
 
@@ -196,15 +200,6 @@ fn failed_v0(account: &Account, (provider, model): (String, String), error: &Api
 
 fn answer_v1(account: &Account, answer: &ChatResponse) -> AnswerV1 {
     let v0 = answer_v0(account, answer);
-    let attempts = account.attempts().iter().map(|attempt| AttemptV1 {
-        provider: attempt.provider.clone(),
-        model: attempt.model.clone(),
-        status: attempt.status,
-        error_type: attempt.error.as_ref().map(|(kind, _)| kind.as_str()),
-        error: attempt.error.as_ref().map(|(_, message)| message.clone()),
-        duration_ms: whole_ms(attempt.duration),
-        backoff_ms: whole_ms(attempt.backoff),
-    });
     AnswerV1 {
         request_id: v0.request_id,
         response: v0.response,
@@ -215,9 +210,23 @@ fn answer_v1(account: &Account, answer: &ChatResponse) -> AnswerV1 {
         tokens: v0.tokens,
         cost_usd: None,
         tenant: "default".to_owned(),
-        attempts: attempts.collect(),
+        attempts: attempts(account),
         dry_run: false,
     }
+}
+
+fn attempts(account: &Account) -> Vec<AttemptV1> {
+    let attempts = account.attempts().iter().map(|attempt| AttemptV1 {
+        provider: attempt.provider.clone(),
+        model: attempt.model.clone(),
+        status: attempt.status,
+        error_type: attempt.error.as_ref().map(|(kind, _)| kind.as_str()),
+        error: attempt.error.as_ref().map(|(_, message)| message.clone()),
+        reason: attempt.why.as_str(),
+        duration_ms: whole_ms(attempt.duration),
+        backoff_ms: whole_ms(attempt.backoff),
+    });
+    attempts.collect()
 }
 
 fn elapsed_ms(context: &CallContext) -> u64 {
