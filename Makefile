@@ -4,6 +4,7 @@
 # make clients  the official OpenAI and Anthropic SDKs against the gateway
 # make features the same, and write what they prove into the README's table
 # make bench    measure the gateway against a bare proxy and a direct call
+# make soak     an hour of faults, swaps and edits; SOAK_SECONDS=60 make soak is shorter
 # make fuzz     fuzz every adapter, a minute each (needs nightly Rust and cargo-fuzz)
 # make lint     formatting and clippy, warnings as errors
 
@@ -20,7 +21,7 @@ PACKAGES := --workspace --exclude adapter-hostile --exclude adapter-tagged
 VENV := $(TARGET_DIR)/clients-venv
 PROOFS := $(TARGET_DIR)/features.json
 
-.PHONY: run build test clients features bench fuzz lint adapters fixtures ui host wasm-target clean
+.PHONY: run build test clients features bench soak fuzz lint adapters fixtures ui host wasm-target clean
 
 run: build
 	exec $(TARGET_DIR)/release/llm-gateway serve --demo
@@ -73,6 +74,11 @@ features: clients
 
 bench: build
 	$(TARGET_DIR)/release/llm-gateway-bench
+
+SOAK_SECONDS ?= 3600
+
+soak: build
+	SOAK_SECONDS=$(SOAK_SECONDS) $(CARGO) test --locked --release $(PACKAGES) --test load soak -- --nocapture
 
 # FUZZ_SECONDS=600 make fuzz looks longer. There is no unsafe code, so no sanitizer is needed, and without one it is far quicker.
 FUZZ_SECONDS ?= 60

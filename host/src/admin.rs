@@ -1,12 +1,15 @@
-//! The HTTP face for operators: plugins and their events.
+//! The HTTP face for operators: plugins, the configuration, how providers do, and what happened.
 //!
 //! Owns: who may use it. With `ADMIN_KEY` set, whoever has it; without, only callers on this machine who came straight here: neither through a proxy nor from a page of
 //! another origin in somebody's browser.
 
+mod config;
+
 use crate::domain::CallContext;
 use crate::edge::ApiError;
 use crate::edge::dialect::Dialect;
-use crate::plugin::{Action, Event, FileReport, RegistryError, Version};
+use crate::events::Event;
+use crate::plugin::{Action, FileReport, RegistryError, Version};
 use crate::server::Peer;
 use crate::state::App;
 use axum::body::Body;
@@ -26,6 +29,7 @@ use std::sync::Arc;
 use subtle::ConstantTimeEq;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::Instant;
 
 /// Every route for operators, behind the check of who asks.
 pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
@@ -33,7 +37,10 @@ pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/admin/plugins", get(plugins))
         .route("/admin/plugins/{id}/reload", post(reload))
         .route("/admin/plugins/{id}/rollback", post(rollback))
+        .route("/admin/config", get(config::config))
+        .route("/admin/config/reload", post(config::reload))
         .route("/admin/events", get(events))
+        .route("/admin/health", get(health))
         .layer(from_fn_with_state(Arc::clone(app), authorize))
 }
 
@@ -115,6 +122,11 @@ fn build(version: &Version) -> serde_json::Map<String, Value> {
         ("traps", json!(version.traps())),
     ];
     fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// `{"health": […]}`, one [`Report`](crate::health::Report) for each model that was asked lately.
+async fn health(State(app): State<Arc<App>>) -> Json<Value> {
+    Json(json!({ "health": app.gateway.driver.health.report(Instant::now()) }))
 }
 
 async fn reload(State(app): State<Arc<App>>, Extension(context): Extension<CallContext>, Path(id): Path<String>) -> Response {

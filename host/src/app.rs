@@ -2,7 +2,7 @@
 
 use crate::admission::Admission;
 use crate::attempt::{Driver, Upstream};
-use crate::config::{Config, Env};
+use crate::config::{self, Config, ConfigFile, Env, Reloader, ServerConfig};
 use crate::edge::Turns;
 use crate::health::Health;
 use crate::pipeline::Gateway;
@@ -11,7 +11,7 @@ use crate::provider::Snapshot;
 use crate::publish::Publisher;
 use crate::simulate;
 use crate::state::App;
-use crate::{admin, edge, server, ui};
+use crate::{admin, edge, metrics, server, ui};
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -35,6 +35,8 @@ pub struct Running {
     stop: CancellationToken,
     server: JoinHandle<()>,
     watcher: JoinHandle<()>,
+    metrics: JoinHandle<()>,
+    config_watcher: JoinHandle<()>,
     simulator: Option<(CancellationToken, JoinHandle<()>)>,
 }
 
@@ -46,6 +48,7 @@ pub async fn start(config: Config, env: impl Env + Send + Sync + 'static) -> any
     let listener = server::bind(&config.server).await?;
     let address = listener.local_addr()?;
     let stop = CancellationToken::new();
+    let metrics = tokio::spawn(metrics::record(stop.clone()));
     // Stopped after the gateway, which asks it until its last request is over.
     let simulator_stop = CancellationToken::new();
     let simulator = if config.demo { Some(start_simulator(simulator_stop.clone()).await?) } else { None };
@@ -57,6 +60,8 @@ pub async fn start(config: Config, env: impl Env + Send + Sync + 'static) -> any
     let publisher = Arc::new(publisher);
     let registry = Arc::new(registry(&config, Arc::clone(&publisher))?);
     tokio::task::spawn_blocking(crate::price::load);
+    let reloader = Arc::new(reloader(publisher, &registry));
+    let config_watcher = config::watch(Arc::clone(&reloader), stop.clone()).await;
     let watcher = plugin::watch(Arc::clone(&registry), stop.clone()).await;
     let admission = Arc::new(Admission::new(config.admission));
     let app = Arc::new(App {
@@ -66,6 +71,7 @@ pub async fn start(config: Config, env: impl Env + Send + Sync + 'static) -> any
             log_prompts: config.log.prompts,
         },
         registry,
+        config: reloader,
         turns: Turns::default(),
         limits: config.limits,
         admission,
@@ -79,14 +85,15 @@ pub async fn start(config: Config, env: impl Env + Send + Sync + 'static) -> any
         let (config, stop) = (config.server.clone(), stop.clone());
         tokio::spawn(async move { server::serve(listener, router, &config, stop).await })
     };
-    Ok(Running { address, stop, server, watcher, simulator: simulator.map(|(_, task)| (simulator_stop, task)) })
+    let simulator = simulator.map(|(_, task)| (simulator_stop, task));
+    Ok(Running { address, stop, server, watcher, config_watcher, metrics, simulator })
 }
 
 impl Running {
     /// Stops accepting, lets requests finish up to the grace period, then returns.
     pub async fn stop(self) {
         self.stop.cancel();
-        let _ = tokio::join!(self.server, self.watcher);
+        let _ = tokio::join!(self.server, self.watcher, self.config_watcher, self.metrics);
         if let Some((stop, simulator)) = self.simulator {
             stop.cancel();
             let _ = simulator.await;
@@ -103,6 +110,15 @@ fn registry(config: &Config, publisher: Arc<Publisher<impl Env + Send + Sync + '
         .context("set PLUGINS_DIR to the folder of the adapters")
 }
 
+fn reloader(publisher: Arc<Publisher<impl Env + Send + Sync + 'static>>, registry: &Registry) -> Reloader {
+    let file = ConfigFile::of(publisher.env());
+    let env = {
+        let publisher = Arc::clone(&publisher);
+        Box::new(move |name: &str| publisher.env().get(name))
+    };
+    Reloader::new(file, env, move |rules| publisher.rules(rules), Arc::clone(registry.events()))
+}
+
 /// The simulator on a port of its own, which only this machine reaches.
 async fn start_simulator(stop: CancellationToken) -> anyhow::Result<(String, JoinHandle<()>)> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("the simulator can't listen on a loopback port")?;
@@ -113,12 +129,13 @@ async fn start_simulator(stop: CancellationToken) -> anyhow::Result<(String, Joi
 }
 
 /// How the simulator listens.
-pub fn simulator_server(host: IpAddr, port: u16) -> crate::config::ServerConfig {
-    crate::config::ServerConfig {
+pub fn simulator_server(host: IpAddr, port: u16) -> ServerConfig {
+    ServerConfig {
         host,
         port,
         max_connections: 10_000,
         header_read_timeout: Duration::from_secs(60),
+        write_timeout: Duration::from_secs(60),
         shutdown_grace: Duration::from_secs(1),
     }
 }

@@ -7,7 +7,9 @@
 //! - `domain`: what the gateway knows beside that; `outbound`: what an adapter may ask to be sent
 //! - `plugin`: the adapters' life and their sandbox; `provider`: which adapter speaks for whom, with which key
 //! - `price`: what models cost
+//! - `health`: what has been learned of providers from asking them; `metrics`: what is counted
 //! - `edge`, `admin`, `ui`, `simulate`: the HTTP faces
+//! - `watching`: that a folder changed; `events`: what came of it, for operators
 //! - `config`, `telemetry`, `server`, `state`, `app`: how it starts, listens and stops
 
 pub mod admin;
@@ -18,7 +20,9 @@ pub mod config;
 pub mod contract;
 pub mod domain;
 pub mod edge;
+pub mod events;
 pub mod health;
+pub mod metrics;
 pub mod outbound;
 pub mod pipeline;
 pub mod plan;
@@ -32,3 +36,4 @@ pub mod simulate;
 pub mod state;
 pub mod telemetry;
 pub mod ui;
+pub mod watching;

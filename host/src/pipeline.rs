@@ -6,12 +6,14 @@
 use crate::attempt::{Answered, AttemptError, Counted, Driver, Embedded};
 use crate::contract::embeddings::EmbeddingRequest;
 use crate::domain::{Call, Target};
-use crate::plan::{self, PlanError};
+use crate::plan::{self, Conditions, Explanation, Needs, PlanError};
 use crate::provider::Snapshot;
 use crate::settle::Account;
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use std::sync::Arc;
+use std::time::SystemTime;
+use tokio::time::Instant;
 
 /// What requests are answered with.
 pub struct Gateway {
@@ -35,8 +37,20 @@ pub enum CallFailure {
 /// Why nobody answered.
 pub async fn answer(gateway: &Gateway, account: &mut Account, call: Call) -> Result<Answered, CallFailure> {
     account.asked(&call.request, gateway.log_prompts);
-    let plan = plan::choose(&gateway.providers.load(), &call.target).map_err(CallFailure::Plan)?;
+    let needs = Needs::of_chat(&call.request, call.context.session.as_deref());
+    let plan = decide(gateway, plan::choose, &call.target, &needs)?;
+    account.planned(&plan);
     gateway.driver.chat(plan, call, account).await.map_err(|error| failed(error, account))
+}
+
+/// Says how a call would go, and asks nobody.
+///
+/// # Errors
+/// Why nobody would be asked.
+pub fn explain(gateway: &Gateway, account: &mut Account, call: &Call) -> Result<Explanation, CallFailure> {
+    account.asked(&call.request, gateway.log_prompts);
+    let needs = Needs::of_chat(&call.request, call.context.session.as_deref());
+    decide(gateway, plan::explain, &call.target, &needs)
 }
 
 /// Counts the tokens of a prompt, as the model that it is meant for counts them.
@@ -44,7 +58,9 @@ pub async fn answer(gateway: &Gateway, account: &mut Account, call: Call) -> Res
 /// # Errors
 /// Why nobody counted.
 pub async fn count(gateway: &Gateway, account: &mut Account, call: Call) -> Result<Counted, CallFailure> {
-    let plan = plan::choose(&gateway.providers.load(), &call.target).map_err(CallFailure::Plan)?;
+    let needs = Needs::of_chat(&call.request, call.context.session.as_deref());
+    let plan = decide(gateway, plan::choose, &call.target, &needs)?;
+    account.planned(&plan);
     gateway.driver.count(plan, call, account).await.map_err(|error| failed(error, account))
 }
 
@@ -53,10 +69,22 @@ pub async fn count(gateway: &Gateway, account: &mut Account, call: Call) -> Resu
 /// # Errors
 /// Why nobody answered.
 pub async fn embed(gateway: &Gateway, account: &mut Account, target: &Target, request: EmbeddingRequest) -> Result<Embedded, CallFailure> {
-    let plan = plan::choose(&gateway.providers.load(), target).map_err(CallFailure::Plan)?;
-    let embedded = gateway.driver.embed(plan, &account.context().clone(), request, account).await.map_err(|error| failed(error, account))?;
+    let context = account.context().clone();
+    let needs = Needs::of_embeddings(&request, context.session.as_deref());
+    let plan = decide(gateway, plan::choose, target, &needs)?;
+    account.planned(&plan);
+    let embedded = gateway.driver.embed(plan, &context, request, account).await.map_err(|error| failed(error, account))?;
     account.embedded(&embedded.answer);
     Ok(embedded)
+}
+
+type Decide<T> = fn(&Snapshot, &Target, &Needs<'_>, &mut Conditions<'_>) -> Result<T, PlanError>;
+
+/// Has a plan made by what holds now.
+fn decide<T>(gateway: &Gateway, decide: Decide<T>, target: &Target, needs: &Needs<'_>) -> Result<T, CallFailure> {
+    let mut rng = rand::rng();
+    let mut conditions = Conditions { health: &gateway.driver.health, now: Instant::now(), wall: SystemTime::now(), rng: &mut rng };
+    decide(&gateway.providers.load(), target, needs, &mut conditions).map_err(CallFailure::Plan)
 }
 
 fn failed(error: AttemptError, account: &Account) -> CallFailure {

@@ -32,7 +32,12 @@ pub fn load() {
 
 /// What a model of a provider's plugin costs at a time. Absent: nobody says.
 pub fn of_model(plugin: &str, model: &ModelInfo, at: SystemTime) -> Option<Price> {
-    listed(plugin, &model.id, at).or_else(|| told(model))
+    of_named(plugin, &model.id, Some(model), at)
+}
+
+/// The same of a model that the plugin may not know.
+pub fn of_named(plugin: &str, name: &str, known: Option<&ModelInfo>, at: SystemTime) -> Option<Price> {
+    listed(plugin, known.map_or(name, |model| &model.id), at).or_else(|| told(known?))
 }
 
 /// The list's names of those who run the shipped plugins' models.

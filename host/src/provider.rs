@@ -110,9 +110,9 @@ impl Provider {
         self.version().is_some_and(|version| version.info.id == self.id)
     }
 
-    /// Whether one of its models has this id or alias.
-    pub fn knows_model(&self, name: &str) -> bool {
-        self.version().is_some_and(|version| version.model(name).is_some())
+    /// A model that it knows, by id or alias.
+    pub fn model(&self, name: &str) -> Option<&ModelInfo> {
+        self.version()?.model(name)
     }
 
     /// The model that it is asked for a task, or for any.
@@ -171,7 +171,7 @@ fn ready(id: &str, config: &ProviderConfig, version: &Arc<Version>, simulator: O
     let credentials = match &info.credential {
         None => Vec::new(),
         Some(form) if simulated => vec![credential(form, "simulated")?],
-        Some(_) if config.keys.is_empty() => return Err(format!("it has no key: set {}", config::key_variable(id))),
+        Some(_) if config.keys.is_empty() => return Err(format!("it has no key: set {}", key_variables(id, config))),
         Some(form) => config.keys.iter().map(|key| credential(form, key.expose_secret())).collect::<Result<_, _>>()?,
     };
     let base_url = match (simulator, &config.base_url) {
@@ -191,6 +191,10 @@ fn ready(id: &str, config: &ProviderConfig, version: &Arc<Version>, simulator: O
         settings: config.settings.clone(),
         simulated,
     })
+}
+
+fn key_variables(id: &str, config: &ProviderConfig) -> String {
+    if config.key_variables.is_empty() { config::key_variable(id) } else { config.key_variables.join(" or ") }
 }
 
 fn credential(form: &CredentialForm, key: &str) -> Result<Credential, String> {

@@ -1,7 +1,7 @@
 //! What the HTTP faces share while the gateway runs.
 
 use crate::admission::Admission;
-use crate::config::RequestLimits;
+use crate::config::{Reloader, RequestLimits};
 use crate::edge::Turns;
 use crate::pipeline::Gateway;
 use crate::plugin::Registry;
@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 pub struct App {
     pub gateway: Gateway,
     pub registry: Arc<Registry>,
+    pub config: Arc<Reloader>,
     pub turns: Turns,
     pub limits: RequestLimits,
     pub admission: Arc<Admission>,

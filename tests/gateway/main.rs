@@ -6,12 +6,16 @@ mod admin;
 mod bad_files;
 mod bad_requests;
 mod components;
+mod fault_table;
 mod faults;
 mod hostile;
 mod lifecycle;
 mod logs;
+mod overload;
 #[path = "../support/recorded.rs"]
 mod recorded;
+mod reload;
+mod resilience;
 mod round_trips;
 mod routes;
 mod streams;

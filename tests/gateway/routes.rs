@@ -220,6 +220,28 @@ async fn health_and_the_page_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_asked_is_counted_and_how_it_went_is_told() {
+    let simulator = Simulator::start();
+    let gateway = Setup::simulated(&simulator).start();
+    let answer = json(gateway.query(json!({"query": "Hello", "model": "openai"})).await).await;
+    let model = answer["model_version"].as_str().unwrap();
+    let scrape = gateway.get("/metrics").send().await.unwrap();
+    assert_eq!(header(&scrape, "content-type").as_deref(), Some("text/plain; version=0.0.4; charset=utf-8"));
+    let text = scrape.text().await.unwrap();
+    for series in [
+        r#"llm_gateway_requests_total{route="/api/query",status="200"} 1"#.to_owned(),
+        format!(r#"llm_gateway_attempts_total{{provider="openai",model="{model}",outcome="ok"}} 1"#),
+    ] {
+        assert!(text.lines().any(|line| line == series), "{series} in {text}");
+    }
+    assert!(text.contains("# TYPE llm_gateway_breaker_state gauge"), "{text}");
+    let status = json(gateway.get("/api/status").send().await.unwrap()).await;
+    assert!(status["providers"]["openai"]["health"].is_array(), "{status}");
+    let health = json(gateway.get("/admin/health").send().await.unwrap()).await;
+    assert!(health["health"].is_array(), "{health}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_callers_request_id_comes_back() {
     let simulator = Simulator::start();
     let gateway = Setup::simulated(&simulator).start();

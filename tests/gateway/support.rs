@@ -14,7 +14,7 @@ pub const ADAPTERS: [&str; 4] = ["openai", "gemini", "mistral", "claude"];
 /// How long anything may take that takes milliseconds on an idle machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A process of the gateway's binary, with what it has written to stdout.
+/// A process of the gateway's binary, with what it has written.
 pub struct Process {
     pub child: Child,
     lines: Arc<Lines>,
@@ -22,14 +22,17 @@ pub struct Process {
 
 #[derive(Default)]
 struct Lines {
+    /// Of stdout.
     all: Mutex<Vec<String>>,
     more: Condvar,
+    errors: Mutex<Vec<String>>,
 }
 
 impl Process {
     fn spawn(command: &mut Command) -> Self {
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the binary starts");
-        let stdout = child.stdout.take().expect("stdout is piped");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary starts");
+        let (stdout, stderr) = (child.stdout.take().expect("it is piped"), child.stderr.take().expect("it is piped"));
         let lines = Arc::new(Lines::default());
         let reader = Arc::clone(&lines);
         std::thread::spawn(move || {
@@ -38,6 +41,13 @@ impl Process {
                 reader.more.notify_all();
             }
             reader.more.notify_all();
+        });
+        let reader = Arc::clone(&lines);
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                eprintln!("{line}");
+                reader.errors.lock().unwrap().push(line);
+            }
         });
         Self { child, lines }
     }
@@ -58,6 +68,11 @@ impl Process {
 
     pub fn lines(&self) -> Vec<String> {
         self.lines.all.lock().unwrap().clone()
+    }
+
+    /// What it wrote to stderr, where a panic would stand.
+    pub fn errors(&self) -> Vec<String> {
+        self.lines.errors.lock().unwrap().clone()
     }
 
     /// The lines that are JSON objects with this `message`.
@@ -138,17 +153,43 @@ impl Simulator {
         llm_gateway::simulate::base_url(&self.origin, provider).expect("it is simulated")
     }
 
-    /// What the simulator counted of a provider: `requests`, `cancelled`, `open`.
-    pub async fn count(&self, provider: &str, what: &str) -> u64 {
+    /// What the simulator counted of a provider.
+    async fn stats(&self, provider: &str) -> Value {
         let stats: Value = client().get(format!("{}/simulator/stats", self.origin)).send().await.unwrap().json().await.unwrap();
-        stats[provider][what].as_u64().unwrap_or_else(|| panic!("{stats}"))
+        stats[provider].clone()
+    }
+
+    /// One of its counts: `requests`, `cancelled`, `open`.
+    pub async fn count(&self, provider: &str, what: &str) -> u64 {
+        let stats = self.stats(provider).await;
+        stats[what].as_u64().unwrap_or_else(|| panic!("{stats}"))
+    }
+
+    /// Requests with the key that ends so.
+    pub async fn count_of_key(&self, provider: &str, last_four: &str) -> u64 {
+        self.stats(provider).await["by_key"][last_four].as_u64().unwrap_or(0)
     }
 
     /// Faults for the next requests of a provider, one after the other.
     pub async fn script(&self, provider: &str, faults: &[&str]) {
-        let body = serde_json::json!({"provider": provider, "faults": faults});
+        self.post_script(serde_json::json!({"provider": provider, "faults": faults})).await;
+    }
+
+    /// A fault for every request of a provider, until `recover`.
+    pub async fn outage(&self, provider: &str, fault: &str) {
+        self.post_script(serde_json::json!({"provider": provider, "faults": [fault], "always": true})).await;
+    }
+
+    /// Ends all faults.
+    pub async fn recover(&self) {
+        let answer = client().delete(format!("{}/simulator/script", self.origin)).send().await.unwrap();
+        assert!(answer.status().is_success());
+    }
+
+    /// A script in the simulator's own words: `provider`, `faults`, `key`, `always`, `chance`.
+    pub async fn post_script(&self, script: Value) {
         let url = format!("{}/simulator/script", self.origin);
-        let answer = client().post(url).json(&body).send().await.unwrap();
+        let answer = client().post(url).json(&script).send().await.unwrap();
         assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
     }
 
@@ -205,6 +246,12 @@ impl Setup {
     pub fn provider(self, id: &str, base_url: &str) -> Self {
         let prefix = id.to_uppercase();
         self.env(&format!("{prefix}_API_KEY"), &format!("secret-{id}-key")).env(&format!("{prefix}_BASE_URL"), base_url)
+    }
+
+    /// What `gateway.toml` says.
+    pub fn config(self, toml: &str) -> Self {
+        std::fs::write(self.folder.path().join("gateway.toml"), toml).unwrap();
+        self
     }
 
     pub fn argument(mut self, argument: &str) -> Self {
@@ -273,6 +320,10 @@ pub struct Gateway {
 }
 
 impl Gateway {
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     pub fn plugins(&self) -> PathBuf {
         self.folder.path().join("plugins")
     }
@@ -297,6 +348,13 @@ impl Gateway {
     pub async fn plugin(&self, id: &str) -> Option<Value> {
         let all: Value = self.get("/admin/plugins").send().await.unwrap().json().await.unwrap();
         all["plugins"].as_array().unwrap().iter().find(|plugin| plugin["id"] == id).cloned()
+    }
+
+    /// What was logged of a request that is over: its line, and those of its attempts.
+    pub fn logged(&self, id: &str) -> (Value, Vec<Value>) {
+        let request = self.process.wait_for_record("request", |line| line["request_id"] == id);
+        let attempts = self.process.records("attempt").into_iter().filter(|line| line["request_id"] == id).collect();
+        (request, attempts)
     }
 
     /// Waits for an event of a plugin file in the log.

@@ -2,7 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail")]
 
+mod disconnect;
 mod loops;
+mod reload;
+mod soak;
+mod storm;
 #[path = "../gateway/support.rs"]
 #[allow(dead_code, reason = "shared with the other tests, which use all of it")]
 mod support;
@@ -10,3 +14,10 @@ mod swap;
 
 /// Held by the test that runs.
 static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// A thousand clients need more open files than a process has at first on many a machine. Processes that are started afterwards have as many.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}

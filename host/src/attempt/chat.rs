@@ -120,6 +120,7 @@ impl ChatExchange {
         let mut stream = EventStream::new(reply, framing, decoder, version, finishing, target.credential.and_then(Credential::key));
         let begun = stream.begin().await;
         attempt.waited = stream.waited();
+        attempt.first_byte = Some(stream.waited());
         begun?;
         if self.request.stream {
             return Ok(Answer::Stream(Box::new(stream)));

@@ -40,8 +40,12 @@ pub enum Late {
 impl std::fmt::Display for Late {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Caller(limit) => write!(f, "there was no complete answer within the caller's {} ms (x-gateway-timeout-ms)", limit.as_millis()),
-            Self::Rules(limit) => write!(f, "there was no complete answer within {} ms (REQUEST_TIMEOUT, or the route's request_ms)", limit.as_millis()),
+            Self::Caller(limit) => {
+                write!(f, "there was no complete answer within the caller's {} ms (x-gateway-timeout-ms)", limit.as_millis())
+            }
+            Self::Rules(limit) => {
+                write!(f, "there was no complete answer within {} ms (REQUEST_TIMEOUT, or the route's request_ms)", limit.as_millis())
+            }
         }
     }
 }
@@ -316,9 +320,7 @@ impl<E: Exchange, O: Observer> Course<'_, E, O> {
     /// A hedge that answered is told last, for the last attempt is the one that answered; one that failed at once.
     fn close_hedge(&mut self, tried: Tried<E::Answer>) -> Result<(E::Answer, Turn, Attempt), AttemptError> {
         match tried.result {
-            Ok(answer) => {
-                Ok((answer, tried.turn, tried.attempt))
-            }
+            Ok(answer) => Ok((answer, tried.turn, tried.attempt)),
             Err(error) => {
                 self.observer.ended(tried.attempt);
                 Err(error)
@@ -476,16 +478,15 @@ mod tests {
     }
 
     fn driver() -> Driver {
-        let retry = RetryPolicy {
-            max_retries: 3,
-            initial_backoff: SECOND,
-            max_backoff: 30 * SECOND,
-            factor: 2.0,
-            jitter: 0.1,
-            budget: 0.2,
-        };
+        let retry =
+            RetryPolicy { max_retries: 3, initial_backoff: SECOND, max_backoff: 30 * SECOND, factor: 2.0, jitter: 0.1, budget: 0.2 };
         let admission = AdmissionConfig { max_concurrency: 1, max_queue: 10, queue_timeout: SECOND, body_memory: 1 << 20 };
-        Driver { upstream: Upstream::new(1 << 20), retry, health: Arc::new(Health::new(0.2)), admission: Arc::new(Admission::new(admission)) }
+        Driver {
+            upstream: Upstream::new(1 << 20),
+            retry,
+            health: Arc::new(Health::new(0.2)),
+            admission: Arc::new(Admission::new(admission)),
+        }
     }
 
     fn candidate(provider: &str) -> Candidate {
@@ -499,6 +500,7 @@ mod tests {
         Plan {
             first: candidates.next().unwrap(),
             rest: candidates.collect(),
+            preferred: None,
             rules: Arc::default(),
             route: None,
             max_retries: None,
@@ -539,7 +541,13 @@ mod tests {
         let provider = Some(ErrorKind::Provider);
         assert_eq!(
             seen.told(),
-            [("a", "first", provider), ("a", "retry", provider), ("a", "retry", provider), ("a", "retry", provider), ("b", "fallback", None)]
+            [
+                ("a", "first", provider),
+                ("a", "retry", provider),
+                ("a", "retry", provider),
+                ("a", "retry", provider),
+                ("b", "fallback", None)
+            ]
         );
         let waits: Vec<f64> = seen.0.iter().map(|attempt| attempt.backoff.as_secs_f64()).collect();
         for (wait, meant) in waits.iter().zip([0.0, 1.0, 2.0, 4.0, 0.0]) {
@@ -611,7 +619,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_hedge_that_fails_leaves_the_first_to_answer_and_is_not_asked_again() {
-        let exchange = Scripted::new(&[("a", &[(SECOND, broken()), (MS, broken())]), ("b", &[(50 * MS, broken())]), ("c", &[(MS, Ok(()))])]);
+        let exchange =
+            Scripted::new(&[("a", &[(SECOND, broken()), (MS, broken())]), ("b", &[(50 * MS, broken())]), ("c", &[(MS, Ok(()))])]);
         let mut seen = Seen::default();
         let driven = wide().drive(hedged(&["a", "b", "c"]), &context(None), exchange, &mut seen).await;
         assert_eq!(driven.ok().map(|driven| driven.answer), Some("c".to_owned()));

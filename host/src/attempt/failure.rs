@@ -84,6 +84,8 @@ pub enum UpstreamError {
     Broken(String),
     #[error("the provider's answer has more than {0} bytes (MAX_ANSWER_BYTES)")]
     TooLarge(usize),
+    #[error("the provider's answer is compressed, which was not asked for; a proxy in between may do it")]
+    Compressed,
 }
 
 /// Who is to blame for an error, as `x-gateway-error-origin` says it.
@@ -170,7 +172,7 @@ impl AttemptError {
                 | UpstreamError::IdleTimeout(_)
                 | UpstreamError::TotalTimeout(_)
                 | UpstreamError::Late(_) => ErrorKind::Timeout,
-                UpstreamError::Broken(_) | UpstreamError::TooLarge(_) => ErrorKind::Malformed,
+                UpstreamError::Broken(_) | UpstreamError::TooLarge(_) | UpstreamError::Compressed => ErrorKind::Malformed,
             },
         }
     }
@@ -240,10 +242,7 @@ impl AttemptError {
     /// Whether another key may not have it.
     pub(super) fn is_of_the_key(&self) -> bool {
         matches!(self, Self::Provider { .. })
-            && matches!(
-                self.kind(),
-                ErrorKind::RateLimited | ErrorKind::QuotaExhausted | ErrorKind::Authentication | ErrorKind::Permission
-            )
+            && matches!(self.kind(), ErrorKind::RateLimited | ErrorKind::QuotaExhausted | ErrorKind::Authentication | ErrorKind::Permission)
     }
 
     /// Whether the same request may succeed some time.
@@ -282,7 +281,7 @@ impl AttemptError {
             // Nobody waits for it any more.
             Self::Upstream(UpstreamError::Late(_)) => Advice { again: Again::Never, elsewhere: false },
             Self::LeftAlone(_) | Self::Overloaded(_) => Advice { again: Again::AfterBackoff, elsewhere: false },
-            Self::Upstream(UpstreamError::TooLarge(_)) => Advice { again: Again::Never, elsewhere: true },
+            Self::Upstream(UpstreamError::TooLarge(_) | UpstreamError::Compressed) => Advice { again: Again::Never, elsewhere: true },
             Self::Upstream(_) => Advice { again: Again::AfterBackoff, elsewhere: true },
         }
     }

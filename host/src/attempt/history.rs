@@ -72,6 +72,7 @@ mod tests {
         Attempt {
             provider: "acme".to_owned(),
             model: model.to_owned(),
+            is_listed: true,
             plugin_version: String::new(),
             simulated: false,
             status,

@@ -31,12 +31,7 @@ pub(super) async fn learn(target: &Target<'_>, version: &Arc<Version>, reply: &R
     None
 }
 
-async fn read(
-    health: &Health,
-    version: &Version,
-    (candidate, key): (&Candidate, Option<usize>),
-    headers: Vec<Header>,
-) -> Option<Duration> {
+async fn read(health: &Health, version: &Version, (candidate, key): (&Candidate, Option<usize>), headers: Vec<Header>) -> Option<Duration> {
     let told: Vec<ToldLimit> = version.rate_limits(headers).await.into_iter().map(|limit| told(&limit, Timestamp::now())).collect();
     health.limits(subject(candidate), key, &told, Instant::now());
     told.iter().filter(|limit| limit.remaining == Some(0)).filter_map(|limit| limit.reset).max()

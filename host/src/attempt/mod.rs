@@ -21,12 +21,12 @@ mod upstream;
 
 pub use chat::{Answer, Answered};
 pub use count::Counted;
-pub use embed::Embedded;
 pub use drive::Late;
+pub use embed::Embedded;
 pub use failure::{AttemptError, LeftAlone, Origin, UpstreamError, dropped_message};
 pub use fetch::FetchError;
-pub use history::sentence as history;
 pub use frames::{FrameTooLarge, Splitter};
+pub use history::sentence as history;
 pub use stream::EventStream;
 pub use upstream::{Upstream, install_tls};
 
@@ -53,6 +53,8 @@ const MAX_DROPPED_BYTES: usize = 200;
 pub struct Attempt {
     pub provider: String,
     pub model: String,
+    /// Whether its adapter lists the model: one that it does not is the caller's text.
+    pub is_listed: bool,
     pub plugin_version: String,
     pub simulated: bool,
     /// What the provider answered, if it did.
@@ -240,6 +242,7 @@ impl Attempt {
         Self {
             provider: candidate.provider.id.clone(),
             model: candidate.model.clone(),
+            is_listed: candidate.provider.model(&candidate.model).is_some(),
             plugin_version: ready.map(|ready| ready.version.info.version.clone()).unwrap_or_default(),
             simulated: ready.is_some_and(|ready| ready.simulated),
             status: None,

@@ -212,7 +212,8 @@ impl EventStream {
 
     async fn body_ended(&mut self, cut: Option<UpstreamError>) -> Vec<ChatEvent> {
         let mut frames = Vec::new();
-        if let Some(splitter) = self.splitter.take() {
+        // Half a frame at a place where the body was cut means nothing.
+        if let Some(splitter) = self.splitter.take().filter(|_| cut.is_none()) {
             splitter.finish(&mut frames);
         }
         let mut events = self.push(frames).await;

@@ -147,6 +147,7 @@ impl Upstream {
         let end = End::of(began + timeouts.total, timeouts.total, target.until);
         let outcome = tokio::time::timeout_at(end.at.min(began + timeouts.first_byte), builder.send()).await;
         let error = match outcome {
+            Ok(Ok(response)) if is_compressed(&response) => UpstreamError::Compressed,
             Ok(Ok(response)) => {
                 let waited = began.elapsed();
                 return Ok(Reply { response, timeouts, answer_bytes: self.answer_bytes, end, waited, quiet: Duration::ZERO });
@@ -173,6 +174,12 @@ impl Clients {
         };
         Ok(Self { remote: builder().build()?, local: builder().no_proxy().build()? })
     }
+}
+
+/// No client asks for it, and nothing is decompressed: what a small answer may become has no bound.
+fn is_compressed(response: &Response) -> bool {
+    let encodings = response.headers().get_all(reqwest::header::CONTENT_ENCODING);
+    encodings.iter().any(|encoding| !encoding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"))
 }
 
 fn explain(error: &reqwest::Error, timeouts: &Timeouts) -> UpstreamError {

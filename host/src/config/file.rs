@@ -1,33 +1,144 @@
-//! `gateway.toml` as it is written, and its way into checked values.
+//! `gateway.toml`: where it is, how it is written, and its way into checked values.
 
-use super::{ConfigError, Env, MediaConfig, ProviderConfig, UnsupportedParams, base_url, checked_key};
+use super::document::{Document, Place};
+use super::routing::{self, FileBreaker, FileModel, FileRoute, Names};
+use super::{ConfigError, Env, MediaConfig, ProviderConfig, Rules, SHIPPED, UnsupportedParams, base_url, checked_key};
 use crate::domain::is_provider_id;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use url::Url;
 
-/// The file, if there is one.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+
+/// Which file it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigFile {
+    path: PathBuf,
+    /// Whether it was named, and so must be there.
+    is_named: bool,
+}
+
+/// The file's text; nothing where there is none and there need not be one.
+pub(super) type Content = Result<Option<String>, ConfigError>;
+
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct FileConfig {
-    #[serde(default)]
-    pub(super) providers: BTreeMap<String, FileProvider>,
-    #[serde(default)]
-    pub(super) aliases: BTreeMap<String, String>,
-    #[serde(default)]
-    pub(super) unsupported_params: UnsupportedParams,
-    #[serde(default)]
-    pub(super) media: FileMedia,
+#[serde(deny_unknown_fields, default)]
+struct FileConfig {
+    providers: BTreeMap<String, FileProvider>,
+    aliases: BTreeMap<String, String>,
+    routes: BTreeMap<String, FileRoute>,
+    tasks: BTreeMap<String, Vec<String>>,
+    models: BTreeMap<String, FileModel>,
+    breaker: FileBreaker,
+    unsupported_params: UnsupportedParams,
+    media: FileMedia,
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct FileMedia {
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+struct FileMedia {
     fetch: bool,
-    max_bytes: usize,
-    timeout_ms: u64,
+    max_bytes: i64,
+    timeout_ms: i64,
     private_addresses: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+struct FileProvider {
+    plugin: Option<String>,
+    base_url: Option<String>,
+    /// Name of the variable that holds the key: keys do not stand in the file.
+    key_env: Option<String>,
+    /// Of several.
+    key_envs: Option<Vec<String>>,
+    headers: BTreeMap<String, String>,
+    settings: BTreeMap<String, String>,
+}
+
+impl ConfigFile {
+    /// `CONFIG_FILE`, which must exist if it is set, or `gateway.toml`, which need not.
+    pub fn of(env: &impl Env) -> Self {
+        let named = env.get("CONFIG_FILE");
+        Self { is_named: named.is_some(), path: named.map_or_else(|| "gateway.toml".into(), PathBuf::from) }
+    }
+
+    /// As it was set.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    }
+
+    pub(super) fn read(&self) -> Content {
+        let wrong = |reason: String| ConfigError::File { file: self.path.display().to_string(), reason };
+        let unreadable = |error: std::io::Error| wrong(format!("it can't be read: {error}"));
+        let metadata = match std::fs::metadata(&self.path) {
+            Err(error) if error.kind() == ErrorKind::NotFound && !self.is_named => return Ok(None),
+            metadata => metadata.map_err(unreadable)?,
+        };
+        // A pipe would be waited for.
+        if !metadata.is_file() {
+            return Err(wrong("it is not a plain file".to_owned()));
+        }
+        let mut text = String::new();
+        let file = std::fs::File::open(&self.path).map_err(unreadable)?;
+        file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text).map_err(unreadable)?;
+        if text.len() as u64 > MAX_FILE_BYTES {
+            return Err(wrong("it has more than 1 MiB".to_owned()));
+        }
+        Ok(Some(text))
+    }
+
+    /// What the file says, where it says something, with what the environment says of providers and their keys.
+    pub(super) fn rules(&self, text: Option<&str>, env: &impl Env) -> Result<Rules, ConfigError> {
+        let file = self.path.display().to_string();
+        let document = Document::parse(&file, text.unwrap_or_default())?;
+        document.read::<FileConfig>()?.checked(&document, env)
+    }
+}
+
+impl FileConfig {
+    fn checked(self, document: &Document<'_>, env: &impl Env) -> Result<Rules, ConfigError> {
+        let mut rules = Rules { unsupported_params: self.unsupported_params, timeouts: super::timeouts(env)?, ..Rules::default() };
+        for (name, _) in SHIPPED {
+            rules.providers.insert(name.to_owned(), super::provider_from_env(env, name)?);
+        }
+        for (name, provider) in self.providers {
+            let place = document.place("providers").key(&name);
+            if !is_provider_id(&name) {
+                return Err(place.wrong("a provider's name is like [a-z][a-z0-9-]{0,31}"));
+            }
+            let provider = provider.checked(&place, super::provider_from_env(env, &name)?, env)?;
+            rules.notices.extend(unset(&name, &provider, env));
+            rules.providers.insert(name, provider);
+        }
+        routing::check_aliases(document, &self.aliases)?;
+        let names = Names {
+            aliases: &self.aliases,
+            providers: rules.providers.keys().map(String::as_str).collect(),
+            routes: self.routes.keys().cloned().collect(),
+        };
+        rules.routes = routing::routes(document, self.routes, &names)?;
+        rules.tasks = routing::tasks(document, self.tasks, &names)?;
+        rules.models = routing::models(document, self.models)?;
+        rules.aliases = self.aliases;
+        rules.breaker = self.breaker.checked(&document.place("breaker"))?;
+        rules.media = self.media.checked(&document.place("media"))?;
+        Ok(rules)
+    }
+}
+
+/// A line on the variables that a provider's keys are to come from and that are not set.
+fn unset(name: &str, provider: &ProviderConfig, env: &impl Env) -> Option<String> {
+    let unset: Vec<&str> = provider.key_variables.iter().filter(|variable| env.get(variable).is_none()).map(String::as_str).collect();
+    (!unset.is_empty()).then(|| format!("providers.{name} goes without the keys of variables that are not set: {}", unset.join(", ")))
 }
 
 impl Default for FileMedia {
@@ -37,96 +148,71 @@ impl Default for FileMedia {
 }
 
 impl FileMedia {
-    pub(super) fn checked(self) -> Result<Option<MediaConfig>, ConfigError> {
-        let in_range = |name: &str, value: u64, max: u64| match value {
-            value if (1..=max).contains(&value) => Ok(()),
-            value => Err(ConfigError::Value {
-                name: format!("media.{name}"),
-                value: value.to_string(),
-                expected: format!("expected a number from 1 to {max}"),
-            }),
-        };
-        in_range("max_bytes", self.max_bytes as u64, 128 << 20)?;
-        in_range("timeout_ms", self.timeout_ms, 120_000)?;
-        let timeout = Duration::from_millis(self.timeout_ms);
-        let config = MediaConfig { max_bytes: self.max_bytes, timeout, private_addresses: self.private_addresses };
+    fn checked(&self, place: &Place<'_>) -> Result<Option<MediaConfig>, ConfigError> {
+        let max_bytes = place.key("max_bytes").within(self.max_bytes, 1..=128 << 20)? as usize;
+        let timeout = Duration::from_millis(place.key("timeout_ms").within(self.timeout_ms, 1..=120_000)?.into());
+        let config = MediaConfig { max_bytes, timeout, private_addresses: self.private_addresses };
         Ok(self.fetch.then_some(config))
     }
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct FileProvider {
-    plugin: Option<String>,
-    base_url: Option<String>,
-    /// Name of the variable that holds the key: keys do not stand in the file.
-    key_env: Option<String>,
-    headers: BTreeMap<String, String>,
-    settings: BTreeMap<String, String>,
-}
-
-impl FileConfig {
-    /// `CONFIG_FILE`, which must exist if it is set, or `gateway.toml`, which need not.
-    pub(super) fn read(env: &impl Env) -> Result<Self, ConfigError> {
-        let named = env.get("CONFIG_FILE");
-        let path = named.clone().unwrap_or_else(|| "gateway.toml".to_owned());
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => return Ok(Self::default()),
-            Err(error) => return Err(ConfigError::File { file: path, reason: format!("it can't be read: {error}") }),
-        };
-        let config: Self =
-            toml::from_str(&text).map_err(|error| ConfigError::File { file: path.clone(), reason: in_one_line(&text, &error) })?;
-        for (alias, target) in &config.aliases {
-            if !target.contains('/') || alias.is_empty() || alias.contains('/') {
-                return Err(ConfigError::Value {
-                    name: format!("aliases.{alias}"),
-                    value: target.clone(),
-                    expected: "an alias without a slash stands for `provider/model`".into(),
-                });
-            }
-        }
-        Ok(config)
-    }
-}
-
-fn in_one_line(text: &str, error: &toml::de::Error) -> String {
-    let line = error.span().map(|span| text.get(..span.start).unwrap_or_default().lines().count().max(1));
-    match line {
-        Some(line) => format!("line {line}: {}", error.message().replace('\n', " ")),
-        None => error.message().replace('\n', " "),
-    }
-}
-
 impl FileProvider {
-    pub(super) fn checked(self, name: &str, from_env: ProviderConfig, env: &impl Env) -> Result<ProviderConfig, ConfigError> {
-        let path = |field: &str| format!("providers.{name}.{field}");
-        if !is_provider_id(name) {
-            return Err(ConfigError::Value {
-                name: format!("providers.{name}"),
-                value: name.into(),
-                expected: "a provider's name is like [a-z][a-z0-9-]{0,31}".into(),
-            });
+    fn checked(self, place: &Place<'_>, from_env: ProviderConfig, env: &impl Env) -> Result<ProviderConfig, ConfigError> {
+        if self.plugin.as_deref().is_some_and(|plugin| !is_provider_id(plugin)) {
+            return Err(place.key("plugin").wrong("an adapter's id is like [a-z][a-z0-9-]{0,31}"));
         }
         for (header, value) in &self.headers {
-            crate::outbound::header(header, value).map_err(|error| ConfigError::Value {
-                name: path("headers"),
-                value: header.clone(),
-                expected: error.to_string(),
-            })?;
+            crate::outbound::header(header, value).map_err(|error| place.key("headers").key(header).wrong(error))?;
         }
-        let keys = match self.key_env {
-            Some(variable) => env.get(&variable).map(|key| checked_key(&variable, &key)).transpose()?.into_iter().collect(),
-            None => from_env.keys,
+        let key_variables = key_variables(place, self.key_env, self.key_envs)?;
+        let keys = if key_variables.is_empty() { from_env.keys } else { keys(&key_variables, env)? };
+        let moved = |text: String| {
+            let field = place.key("base_url");
+            base_url(&field.to_string(), &text).map_err(|error| match error {
+                ConfigError::Value { value, expected, .. } => field.wrong(format_args!("`{value}`: {expected}")),
+                other @ ConfigError::File { .. } => other,
+            })
         };
         // A second instance of a shipped provider goes where the first one goes, if nothing else is said.
         let of_plugin = self.plugin.as_deref().and_then(super::shipped_base_url).and_then(|text| Url::parse(text).ok());
         Ok(ProviderConfig {
             plugin: self.plugin,
-            base_url: self.base_url.map(|text| base_url(&path("base_url"), &text)).transpose()?.or(from_env.base_url).or(of_plugin),
+            base_url: self.base_url.map(moved).transpose()?.or(from_env.base_url).or(of_plugin),
+            key_variables,
             keys,
             headers: self.headers,
             settings: self.settings.into_iter().collect(),
         })
     }
+}
+
+fn key_variables(place: &Place<'_>, one: Option<String>, several: Option<Vec<String>>) -> Result<Vec<String>, ConfigError> {
+    let (variables, field) = match (one, several) {
+        (None, None) => return Ok(Vec::new()),
+        (Some(one), None) => (vec![one], "key_env"),
+        (None, Some(several)) => (several, "key_envs"),
+        (Some(_), Some(_)) => return Err(place.key("key_envs").wrong("there is `key_env` too: write all of them here")),
+    };
+    let is_variable = |name: &str| {
+        !name.starts_with(|first: char| first.is_ascii_digit())
+            && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
+    };
+    if variables.is_empty() || variables.iter().any(|name| name.is_empty() || !is_variable(name)) {
+        // It is not shown: a key may stand there by mistake.
+        return Err(place.key(field).wrong("expected the name of a variable that holds a key, in capitals, such as OPENAI_EU_KEY"));
+    }
+    Ok(variables)
+}
+
+/// Those that are set, each once: the same key twice has one rate limit.
+fn keys(variables: &[String], env: &impl Env) -> Result<Vec<SecretString>, ConfigError> {
+    let mut keys: Vec<SecretString> = Vec::new();
+    for variable in variables {
+        let Some(key) = env.get(variable) else { continue };
+        let key = checked_key(variable, &key)?;
+        if !keys.iter().any(|other| other.expose_secret() == key.expose_secret()) {
+            keys.push(key);
+        }
+    }
+    Ok(keys)
 }

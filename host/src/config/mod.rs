@@ -1,15 +1,19 @@
 //! What the operator set: environment variables (a `.env` is read by `main`) and `gateway.toml`, checked once into values that nothing
 //! later needs to doubt.
 //!
-//! Owns: names, units, defaults and ranges of every setting. Not here: what is built of them. The environment comes as a function, so that
+//! Owns: names, units, defaults and ranges of every setting; reading the file again when it changes. Not here: what is built of them. The environment comes as a function, so that
 //! tests set nothing global.
 
+mod document;
 mod file;
+mod routing;
 mod rules;
+mod watch;
 
+pub use file::ConfigFile;
 pub use rules::{BreakerPolicy, Route, RouteTarget, Rules, Sticky, Strategy, TimeoutOverrides, Timeouts};
+pub use watch::{ConfigState, Reloader, Report, watch};
 
-use file::FileConfig;
 use secrecy::SecretString;
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -48,7 +52,7 @@ pub struct Config {
 }
 
 /// What becomes of a request of which a provider can't take everything.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum UnsupportedParams {
     /// It is left out, and named in `x-gateway-dropped-params`.
@@ -77,6 +81,8 @@ pub struct ServerConfig {
     pub port: u16,
     pub max_connections: usize,
     pub header_read_timeout: Duration,
+    /// How long a client may take nothing of what is there for it.
+    pub write_timeout: Duration,
     /// How long requests and streams may go on after a signal to stop.
     pub shutdown_grace: Duration,
 }
@@ -89,6 +95,8 @@ pub struct RequestLimits {
     pub query_chars: usize,
     /// Until a body is there whole.
     pub body_read_timeout: Duration,
+    /// Between two pieces of a body.
+    pub body_idle_timeout: Duration,
 }
 
 /// How much the gateway takes on at once.
@@ -133,6 +141,8 @@ pub struct ProviderConfig {
     /// Id of the adapter; absent: the instance's own name.
     pub plugin: Option<String>,
     pub base_url: Option<Url>,
+    /// That its keys come from, where the file names them; else it is its own (`key_variable`).
+    pub key_variables: Vec<String>,
     /// Each counts its own rate limits, and they take turns. Empty: none is set.
     pub keys: Vec<SecretString>,
     /// Replace the adapter's fixed headers of the same name.
@@ -180,6 +190,12 @@ impl Config {
     /// The first setting that can't be used, in words for the operator.
     pub fn load(env: &impl Env, demo: bool) -> Result<Self, ConfigError> {
         let rules = Rules::load(env)?;
+        let limits = RequestLimits {
+            body_bytes: ranged(env, "MAX_BODY_BYTES", 1024, 1 << 30, 20 << 20)?,
+            query_chars: ranged(env, "MAX_QUERY_CHARS", 1, 100_000_000, 1_000_000)?,
+            body_read_timeout: milliseconds(env, "BODY_READ_TIMEOUT", 1, 60_000)?,
+            body_idle_timeout: milliseconds(env, "BODY_IDLE_TIMEOUT", 1, 10_000)?,
+        };
         Ok(Self {
             server: ServerConfig {
                 host: parsed(env, "HOST", "an IP address to listen on, such as 127.0.0.1 or 0.0.0.0")?
@@ -187,19 +203,11 @@ impl Config {
                 port: parsed(env, "PORT", "a port from 0 to 65535")?.unwrap_or(8080),
                 max_connections: ranged(env, "MAX_CONNECTIONS", 1, 1_000_000, 10_000)?,
                 header_read_timeout: milliseconds(env, "HEADER_READ_TIMEOUT", 1, 30_000)?,
+                write_timeout: milliseconds(env, "WRITE_TIMEOUT", 1, 30_000)?,
                 shutdown_grace: milliseconds(env, "SHUTDOWN_GRACE", 0, 30_000)?,
             },
-            limits: RequestLimits {
-                body_bytes: ranged(env, "MAX_BODY_BYTES", 1024, 1 << 30, 20 << 20)?,
-                query_chars: ranged(env, "MAX_QUERY_CHARS", 1, 100_000_000, 1_000_000)?,
-                body_read_timeout: milliseconds(env, "BODY_READ_TIMEOUT", 1, 60_000)?,
-            },
-            admission: AdmissionConfig {
-                max_concurrency: ranged(env, "MAX_CONCURRENCY", 1, 100_000, 2000)?,
-                max_queue: ranged(env, "MAX_QUEUE", 0, 100_000, 2000)?,
-                queue_timeout: milliseconds(env, "QUEUE_TIMEOUT", 1, 10_000)?,
-                body_memory: ranged(env, "MAX_BODY_MEMORY", 1 << 20, 1 << 40, 512 << 20)?,
-            },
+            limits,
+            admission: admission(env, &limits)?,
             answer_bytes: ranged(env, "MAX_ANSWER_BYTES", 1024, 1 << 30, 64 << 20)?,
             retry: retry(env)?,
             log: LogConfig { level: env.get("LOG_LEVEL").unwrap_or_else(|| "info".into()), prompts: flag(env, "LOG_PROMPTS", false)? },
@@ -218,23 +226,8 @@ impl Rules {
     /// # Errors
     /// The first of it that can't be used; then none of it counts.
     pub fn load(env: &impl Env) -> Result<Self, ConfigError> {
-        let file = FileConfig::read(env)?;
-        let mut providers = BTreeMap::new();
-        for (name, _) in SHIPPED {
-            providers.insert(name.to_owned(), provider_from_env(env, name)?);
-        }
-        for (name, instance) in file.providers {
-            let from_env = provider_from_env(env, &name)?;
-            providers.insert(name.clone(), instance.checked(&name, from_env, env)?);
-        }
-        Ok(Self {
-            providers,
-            aliases: file.aliases,
-            unsupported_params: file.unsupported_params,
-            media: file.media.checked()?,
-            timeouts: timeouts(env)?,
-            ..Self::default()
-        })
+        let file = ConfigFile::of(env);
+        file.rules(file.read()?.as_deref(), env)
     }
 }
 
@@ -293,6 +286,23 @@ fn retry(env: &impl Env) -> Result<RetryPolicy, ConfigError> {
         });
     }
     Ok(policy)
+}
+
+fn admission(env: &impl Env, limits: &RequestLimits) -> Result<AdmissionConfig, ConfigError> {
+    let config = AdmissionConfig {
+        max_concurrency: ranged(env, "MAX_CONCURRENCY", 1, 100_000, 2000)?,
+        max_queue: ranged(env, "MAX_QUEUE", 0, 100_000, 2000)?,
+        queue_timeout: milliseconds(env, "QUEUE_TIMEOUT", 1, 10_000)?,
+        body_memory: ranged(env, "MAX_BODY_MEMORY", 1024, 1 << 40, limits.body_bytes.max(512 << 20))?,
+    };
+    if config.body_memory < limits.body_bytes {
+        return Err(ConfigError::Value {
+            name: "MAX_BODY_MEMORY".into(),
+            value: config.body_memory.to_string(),
+            expected: format!("it must not be less than MAX_BODY_BYTES ({}): one body has to have room", limits.body_bytes),
+        });
+    }
+    Ok(config)
 }
 
 fn timeouts(env: &impl Env) -> Result<Timeouts, ConfigError> {
@@ -378,6 +388,7 @@ mod tests {
             ("LOG_PROMPTS", "perhaps"),
             ("OPENAI_BASE_URL", "api.openai.com"),
             ("MAX_BACKOFF", "5"),
+            ("MAX_BODY_MEMORY", "2000000"),
         ] {
             let message = load(&[(name, value)]).unwrap_err().to_string();
             assert!(message.contains(name) && message.contains(value), "{message}");
@@ -390,6 +401,14 @@ mod tests {
         assert!(message.contains("OPENAI_API_KEY") && !message.contains("secret"), "{message}");
     }
 
+    fn rules(toml: &str) -> Rules {
+        load_file(toml, &[]).unwrap().rules
+    }
+
+    fn target(provider: &str, model: Option<&str>, weight: u32) -> RouteTarget {
+        RouteTarget { provider: provider.into(), model: model.map(str::to_owned), weight }
+    }
+
     #[test]
     fn the_file_adds_instances_and_aliases() {
         let toml = "[providers.local]\nplugin = \"openai\"\nbase_url = \"http://127.0.0.1:11434/v1\"\nkey_env = \"LOCAL_KEY\"\n[aliases]\nfast = \"local/llama\"\n";
@@ -400,19 +419,148 @@ mod tests {
     }
 
     #[test]
-    fn unknown_keys_and_bad_values_in_the_file_are_named() {
-        for (toml, named) in [
-            ("[providers.local]\nbase_ur = \"x\"\n", "base_ur"),
-            ("[provider.local]\n", "provider"),
-            ("[providers.local]\nbase_url = \"ftp://x\"\n", "providers.local.base_url"),
-            ("[providers.Local]\n", "providers.Local"),
-            ("[providers.local]\nheaders = { authorization = \"x\" }\n", "authorization"),
-            ("[aliases]\nfast = \"nothing\"\n", "aliases.fast"),
-            ("not toml", "line 1"),
+    fn several_keys_count_once_each_and_those_that_are_not_set_are_told() {
+        let toml = "[providers.openai]\nkey_envs = [\"KEY_1\", \"KEY_2\", \"KEY_3\", \"KEY_4\"]\n";
+        let variables = [("KEY_1", "a"), ("KEY_2", "b"), ("KEY_4", "a"), ("OPENAI_API_KEY", "c")];
+        let rules = load_file(toml, &variables).unwrap().rules;
+        let keys: Vec<&str> = rules.providers["openai"].keys.iter().map(ExposeSecret::expose_secret).collect();
+        assert_eq!(keys, ["a", "b"]);
+        assert!(rules.notices.len() == 1 && rules.notices[0].contains("KEY_3"), "{:?}", rules.notices);
+        assert!(rules.providers["openai"].base_url.is_some(), "a shipped provider keeps its place");
+    }
+
+    #[test]
+    fn a_route_is_read_whole() {
+        let rules = rules(
+            r#"
+            [aliases]
+            fast = "mistral/mistral-small-2603"
+            [routes.support]
+            targets = ["openai/org/model", { target = "claude", weight = 3 }, "fast"]
+            strategy = "least_latency"
+            sticky = "conversation"
+            max_retries = 1
+            hedge_after_ms = 800
+            timeouts = { connect_ms = 2000, request_ms = 86400000 }
+            "#,
+        );
+        let second = Duration::from_secs(1);
+        let timeouts = TimeoutOverrides { connect: Some(2 * second), request: Some(86_400 * second), ..TimeoutOverrides::default() };
+        let targets =
+            vec![target("openai", Some("org/model"), 1), target("claude", None, 3), target("mistral", Some("mistral-small-2603"), 1)];
+        let expected = Route {
+            targets,
+            strategy: Strategy::LeastLatency,
+            sticky: Some(Sticky::Conversation),
+            timeouts,
+            max_retries: Some(1),
+            hedge_after: Some(Duration::from_millis(800)),
+        };
+        assert_eq!(rules.routes["support"], expected);
+    }
+
+    #[test]
+    fn a_route_may_stand_in_for_a_model() {
+        let rules = rules("[routes.\"openai/gpt-5.4\"]\ntargets = [\"openai/gpt-5.4\", \"openai-eu/gpt-5.4\"]\n");
+        let route = &rules.routes["openai/gpt-5.4"];
+        assert_eq!((route.targets.len(), route.strategy, route.sticky), (2, Strategy::Ordered, None));
+    }
+
+    #[test]
+    fn tasks_models_and_the_breaker_are_read() {
+        let rules = rules(
+            r#"
+            [tasks]
+            summarization = ["mistral/mistral-small-2603", "gemini"]
+            [models."openai/gpt-5.4"]
+            timeouts = { first_byte_ms = 600000 }
+            [breaker]
+            min_requests = 5
+            failure_ratio = 1
+            "#,
+        );
+        assert_eq!(rules.tasks["summarization"], [target("mistral", Some("mistral-small-2603"), 1), target("gemini", None, 1)]);
+        assert_eq!(rules.models["openai/gpt-5.4"].first_byte, Some(Duration::from_secs(600)));
+        let expected = BreakerPolicy { min_requests: 5, failure_ratio: 1.0, ..BreakerPolicy::default() };
+        assert_eq!(rules.breaker, expected);
+    }
+
+    #[test]
+    fn what_is_wrong_in_the_file_is_named_with_its_line() {
+        for (toml, line, named) in [
+            ("[providers.local]\nbase_ur = \"x\"\n", 2, "providers.local: unknown field `base_ur`"),
+            ("[provider.local]\n", 1, "provider"),
+            ("[providers.local]\nbase_url = \"ftp://x\"\n", 2, "providers.local.base_url"),
+            ("\n\n[providers.Local]\n", 3, "providers.Local"),
+            ("[providers.local]\nheaders = { authorization = \"x\" }\n", 2, "authorization"),
+            ("[providers.local]\nplugin = \"../x\"\n", 2, "providers.local.plugin"),
+            ("[providers.local]\nkey_envs = []\n", 2, "providers.local.key_envs"),
+            ("[providers.local]\nkey_env = \"A\"\nkey_envs = [\"B\"]\n", 3, "`key_env` too"),
+            ("[aliases]\na = \"local/x\"\nfast = \"nothing\"\n", 3, "aliases.fast"),
+            ("not toml", 1, "expected"),
+            ("[media]\nmax_bytes = 0\n", 2, "media.max_bytes: `0`"),
+            ("[media]\n\n\nmax_bytes = \"x\"\n", 4, "media.max_bytes: expected a whole number"),
+            ("unsupported_params = \"keep\"\n", 1, "unsupported_params: unknown variant `keep`"),
+            ("[routes.a]\n", 1, "routes.a: missing field `targets`"),
+            ("[routes.a]\ntargets = []\n", 2, "routes.a.targets"),
+            ("[routes.a]\ntargets = [\n\"openai\",\n\"Open AI/x\"]\n", 4, "routes.a.targets[1]: `Open AI/x`"),
+            ("[routes.a]\ntargets = [\"openai/\"]\n", 2, "routes.a.targets[0]"),
+            ("[routes.a]\ntargets = [\"fast\",\n\"openai/x\"]\n[aliases]\nfast = \"openai/x\"\n", 3, "`openai/x` is there twice"),
+            ("[routes.a]\ntargets = [\"openai\",\n{ target = \"claude\", weight = 0 }]\n", 3, "routes.a.targets[1].weight: `0`"),
+            ("[routes.a]\ntargets = [{ target = \"claude\", wait = 0 }]\n", 2, "unknown field `wait`"),
+            ("[routes.a]\ntargets = [3]\n", 2, "expected a target such as"),
+            ("[routes.a]\ntargets = [\"b\"]\n[routes.b]\ntargets = [\"openai\"]\n", 2, "`b` is a route"),
+            ("[routes.a]\ntargets = [\"openai\"]\nstrategy = \"best\"\n", 3, "unknown variant `best`"),
+            ("[routes.a]\ntargets = [\"openai\"]\nsticky = \"ip\"\n", 3, "unknown variant `ip`"),
+            ("[routes.a]\ntargets = [\"openai\"]\nmax_retries = 21\n", 3, "routes.a.max_retries: `21`"),
+            ("[routes.a]\ntargets = [\"openai\"]\nmax_retries = -1\n", 3, "routes.a.max_retries: `-1`"),
+            ("[routes.a]\ntargets = [\"openai\"]\nhedge_after_ms = 10\n", 3, "at least two targets"),
+            ("[routes.a]\ntargets = [\"openai\"]\ntimeouts = { idle_ms = 0 }\n", 3, "routes.a.timeouts.idle_ms: `0`"),
+            ("[routes.a]\ntargets = [\"openai\"]\n[routes.a.timeouts]\n\nidle_ms = 86400001\n", 5, "routes.a.timeouts.idle_ms"),
+            ("[routes.openai]\ntargets = [\"claude\"]\n", 1, "routes.openai: a provider has this name"),
+            ("[providers.mine]\n[routes.mine]\ntargets = [\"claude\"]\n", 2, "routes.mine: a provider has this name"),
+            ("[aliases]\na = \"claude/x\"\n[routes.a]\ntargets = [\"claude\"]\n", 3, "routes.a: an alias has this name"),
+            ("[routes.\"\"]\ntargets = [\"claude\"]\n", 1, "routes.\"\""),
+            ("[routes.\"a\\u0007\"]\ntargets = [\"claude\"]\n", 1, "no control characters"),
+            ("[tasks]\nother = [\"openai\"]\npoetry = [\"openai\"]\n", 3, "tasks.poetry"),
+            ("[tasks]\nother = []\n", 2, "tasks.other"),
+            ("[models.openai]\n", 1, "models.openai: expected `provider/model`"),
+            ("[models.\"openai/x\"]\ntimeouts = { total = 1 }\n", 2, "models.openai/x.timeouts: unknown field `total`"),
+            ("[breaker]\nfailure_ratio = 0.0\n", 2, "breaker.failure_ratio"),
+            ("[breaker]\nfailure_ratio = nan\n", 2, "breaker.failure_ratio"),
+            ("[breaker]\n# none\nmin_requests = 0\n", 3, "breaker.min_requests"),
         ] {
             let message = load_file(toml, &[]).unwrap_err().to_string();
-            assert!(message.contains(named), "{toml}: {message}");
+            assert!(message.contains(&format!("gateway.toml: line {line}: ")) && message.contains(named), "{toml}: {message}");
         }
+    }
+
+    #[test]
+    fn a_key_that_stands_in_the_wrong_place_is_not_shown() {
+        for toml in [
+            "[providers]\nopenai = \"sk-secret\"\n",
+            "[providers.openai]\nkey_env = \"sk-secret\"\n",
+            "[providers.openai]\nkey_env = \"secret\"\n",
+            "[providers.openai]\nkey_envs = \"sk-secret\"\n",
+            "[providers.openai]\nkey_envs = [\"OPENAI_API_KEY\", \"sk-secret\"]\n",
+            "[providers.openai]\nbase_url = \"https://me:secret@api.openai.com/v1\"\n",
+            "[providers.openai]\nheaders = \"secret\"\n",
+            "[providers.openai]\nheaders = { x-key = \"secret\\n\" }\n",
+        ] {
+            let message = load_file(toml, &[]).unwrap_err().to_string();
+            assert!(message.contains("line ") && message.contains("providers") && !message.contains("secret"), "{message}");
+        }
+    }
+
+    #[test]
+    fn the_file_and_its_lists_have_bounds() {
+        let long = format!("# {}\n", "x".repeat(1 << 20));
+        assert!(load_file(&long, &[]).unwrap_err().to_string().contains("1 MiB"));
+        let routes: String = (0..=1000).map(|number| format!("[routes.r{number}]\ntargets = [\"openai\"]\n")).collect();
+        assert!(load_file(&routes, &[]).unwrap_err().to_string().contains("at most 1000"));
+        let targets: Vec<String> = (0..=50).map(|number| format!("\"openai/m{number}\"")).collect();
+        let route = format!("[routes.a]\ntargets = [{}]\n", targets.join(", "));
+        assert!(load_file(&route, &[]).unwrap_err().to_string().contains("51 targets"));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 use super::{MediaConfig, ProviderConfig, UnsupportedParams};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 /// All rules at one moment, replaced whole.
@@ -26,6 +27,8 @@ pub struct Rules {
     /// Absent: the gateway fetches no media.
     pub media: Option<MediaConfig>,
     pub breaker: BreakerPolicy,
+    /// What an operator should know of them, a line each.
+    pub notices: Vec<String>,
 }
 
 /// Several models behind one name.
@@ -53,8 +56,17 @@ pub struct RouteTarget {
     pub weight: u32,
 }
 
+impl fmt::Display for RouteTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.model {
+            Some(model) => write!(f, "{}/{model}", self.provider),
+            None => f.write_str(&self.provider),
+        }
+    }
+}
+
 /// In which order a route's targets are tried.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Strategy {
     /// As they are written.
@@ -68,7 +80,7 @@ pub enum Strategy {
 }
 
 /// What a caller gives by which requests stay together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sticky {
     /// The header `x-gateway-session`.

@@ -4,6 +4,7 @@ use super::dialect::embeddings::Encoding;
 use super::dialect::{self, Dialect, Form, Head, Render};
 use super::error::ApiError;
 use super::turns::Turns;
+use crate::admission::Place;
 use crate::attempt::{Answer, Answered, AttemptError, Embedded, EventStream};
 use crate::contract::{ChatEvent, ChatResponse, Dropped, StreamStart};
 use crate::domain::events_of;
@@ -32,12 +33,26 @@ pub fn refuse(account: Account, error: &ApiError, dialect: Dialect) -> Response 
 }
 
 /// A JSON body, told and booked.
-pub fn reply(account: Account, told: Told, body: Vec<u8>) -> Response {
-    let mut response = Response::new(Body::from(body));
+pub fn reply(mut account: Account, told: Told, body: Vec<u8>) -> Response {
+    let mut response = Response::new(holding(account.take_place(), body));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let account = with_headers(account, told, response.headers_mut());
     account.close(Ending { status: 200, error: None });
     response
+}
+
+/// A body that keeps its request's place until the last byte of it is out: a caller may take its time over many megabytes.
+pub fn holding(place: Option<Place>, bytes: Vec<u8>) -> Body {
+    struct Holding {
+        bytes: Vec<u8>,
+        _place: Option<Place>,
+    }
+    impl AsRef<[u8]> for Holding {
+        fn as_ref(&self) -> &[u8] {
+            &self.bytes
+        }
+    }
+    Body::from(Bytes::from_owner(Holding { bytes, _place: place }))
 }
 
 /// In which dialect an answer is told, and what of the request was left out, in its words.

@@ -2,6 +2,7 @@
 
 use super::dialect::query::AttemptV1;
 use super::{BadRequest, dialect::Dialect};
+use crate::admission::Overloaded;
 use crate::attempt::{AttemptError, Origin, dropped_message};
 use crate::contract::{Failure, Retry};
 use crate::domain::{ErrorKind, RequestId};
@@ -37,7 +38,17 @@ const SOON: Duration = Duration::from_secs(1);
 impl ApiError {
     fn of_gateway(status: StatusCode, kind: ErrorKind, message: String) -> Self {
         let code = kind.as_str().to_owned();
-        Self { status, kind, code, param: None, message, origin: Origin::Gateway, retry_after: None, never_retry: false, attempts: Vec::new() }
+        Self {
+            status,
+            kind,
+            code,
+            param: None,
+            message,
+            origin: Origin::Gateway,
+            retry_after: None,
+            never_retry: false,
+            attempts: Vec::new(),
+        }
     }
 
     pub fn not_found(path: &str) -> Self {
@@ -49,6 +60,12 @@ impl ApiError {
     pub fn method_not_allowed(method: &str, path: &str) -> Self {
         let message = format!("{path} does not take {method}");
         Self { code: "method_not_allowed".into(), ..Self::of_gateway(StatusCode::METHOD_NOT_ALLOWED, ErrorKind::InvalidRequest, message) }
+    }
+
+    /// The gateway has no room now.
+    pub fn overloaded(error: Overloaded, dialect: Dialect) -> Self {
+        let status = status_of_attempt(ErrorKind::Overloaded, None, dialect);
+        Self { retry_after: Some(SOON), ..Self::of_gateway(status, ErrorKind::Overloaded, error.to_string()) }
     }
 
     pub fn unauthorized(message: &str) -> Self {
@@ -75,6 +92,7 @@ impl ApiError {
                 code: "ambiguous_model".into(),
                 ..Self::of_gateway(StatusCode::BAD_REQUEST, ErrorKind::InvalidRequest, message)
             },
+            PlanError::NoneCapable { .. } => Self::of_gateway(StatusCode::BAD_REQUEST, ErrorKind::Unsupported, message),
             PlanError::Unavailable { .. } | PlanError::NoneAvailable(_) => {
                 Self { retry_after: Some(SOON), ..Self::of_gateway(StatusCode::SERVICE_UNAVAILABLE, ErrorKind::Unavailable, message) }
             }

@@ -1,16 +1,33 @@
 //! Chooses the candidates for a request and their order.
 //!
-//! Owns: what a caller's `model` means, aliases, task types. Not here: calling anyone (`attempt`). Pure.
+//! Owns: what a caller's `model` means (`names`), what a request demands (`needs`), in which order models are asked (`order`), the same in words (`explain`).
+//! Not here: calling anyone (`attempt`), what is known of upstreams (`health`). Pure: time and chance are arguments.
 //!
-//! A caller who names a model gets that one or an error; only a caller who leaves the choice to the gateway has further candidates to fall
-//! back to.
+//! A caller who names a model gets that one or an error, however it stands; only a route, or a caller who leaves the choice to the gateway, has further
+//! candidates to fall back to. Of these, models that are known not to take the request and providers that can't be asked at all are left out; those that
+//! only are to be left alone for a while come last.
 
-use crate::config::{Rules, Timeouts};
-use crate::contract::Task;
+mod explain;
+mod names;
+mod needs;
+mod order;
+
+pub use explain::{ExplainedPlace, Explanation, Verdict};
+pub use needs::Needs;
+
+use crate::config::{Rules, Strategy, Timeouts};
 use crate::domain::Target;
+use crate::health::{Health, Subject};
+use crate::price;
 use crate::provider::{Provider, Snapshot, State};
+use explain::{LeftOut, Why};
+use names::{Choice, Meaning, Origin, Wish};
+use needs::Demands;
+use order::{By, Place, Rank, Ranked};
+use rand::Rng;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
+use tokio::time::Instant;
 
 /// Who is asked, and for which model.
 #[derive(Debug, Clone)]
@@ -25,6 +42,8 @@ pub struct Candidate {
 pub struct Plan {
     pub first: Candidate,
     pub rest: Vec<Candidate>,
+    /// Of several, who would be asked first if all stood well: provider and model.
+    pub preferred: Option<(String, String)>,
     /// By which it was made, and by which it is carried out.
     pub rules: Arc<Rules>,
     /// The name of the route that it is, if it is one.
@@ -34,6 +53,15 @@ pub struct Plan {
     pub hedge_after: Option<Duration>,
     /// For all of it.
     pub request_timeout: Duration,
+}
+
+/// What a choice depends on beside the request.
+pub struct Conditions<'a> {
+    pub health: &'a Health,
+    pub now: Instant,
+    /// For prices, which have dates.
+    pub wall: SystemTime,
+    pub rng: &'a mut dyn Rng,
 }
 
 /// Why no candidate was found.
@@ -47,109 +75,306 @@ pub enum PlanError {
     Unavailable { provider: String, reason: String },
     #[error("no provider is available: {0}")]
     NoneAvailable(String),
+    #[error("no model of {route} can take this request: {reasons}")]
+    NoneCapable { route: String, reasons: String },
+}
+
+/// Who is asked and who is not, before it becomes a plan or an explanation.
+struct Decision<'a> {
+    /// Absent: one model was named.
+    origin: Option<Origin<'a>>,
+    first: Ranked<'a>,
+    rest: Vec<Ranked<'a>>,
+    left_out: Vec<LeftOut<'a>>,
 }
 
 /// # Errors
 /// When the target names nothing, or nothing that can be asked now.
-pub fn choose(snapshot: &Snapshot, target: &Target) -> Result<Plan, PlanError> {
-    match target {
-        Target::Any(task) => any(snapshot, *task),
-        // On the query routes an alias, or a model's own id, stands where a provider usually does.
-        Target::Provider { provider, model: None, .. } if snapshot.provider(provider).is_none() => named(snapshot, provider),
-        Target::Provider { provider, model, task } => of_provider(snapshot, provider, model.as_deref(), *task),
-        Target::Name(name) => named(snapshot, name),
-    }
+pub fn choose(snapshot: &Snapshot, target: &Target, needs: &Needs<'_>, conditions: &mut Conditions<'_>) -> Result<Plan, PlanError> {
+    Ok(decide(snapshot, target, needs, conditions)?.plan(&snapshot.rules))
 }
 
-fn any(snapshot: &Snapshot, task: Option<Task>) -> Result<Plan, PlanError> {
-    let mut candidates = snapshot.providers.iter().filter(|provider| provider.ready().is_some()).filter_map(|provider| {
-        let model = provider.default_model(task)?.to_owned();
-        Some(Candidate { provider: Arc::clone(provider), model, timeouts: snapshot.rules.timeouts })
-    });
-    match candidates.next() {
-        Some(first) => Ok(plan(snapshot, first, candidates.collect())),
-        None => Err(PlanError::NoneAvailable(why_none(snapshot))),
-    }
+/// The same in words.
+///
+/// # Errors
+/// As `choose`.
+pub fn explain(snapshot: &Snapshot, target: &Target, needs: &Needs<'_>, conditions: &mut Conditions<'_>) -> Result<Explanation, PlanError> {
+    Ok(decide(snapshot, target, needs, conditions)?.explanation(conditions.now))
 }
 
-fn plan(snapshot: &Snapshot, first: Candidate, rest: Vec<Candidate>) -> Plan {
-    let rules = Arc::clone(&snapshot.rules);
-    let request_timeout = rules.timeouts.request;
-    Plan { first, rest, rules, route: None, max_retries: None, hedge_after: None, request_timeout }
-}
-
-fn why_none(snapshot: &Snapshot) -> String {
-    let reasons: Vec<String> = snapshot
-        .providers
-        .iter()
-        .filter_map(|provider| match &provider.state {
-            State::Unavailable { reason, .. } => Some(format!("{}: {reason}", provider.id)),
-            State::Ready(_) => None,
-        })
-        .collect();
-    if reasons.is_empty() { "none is configured".to_owned() } else { reasons.join("; ") }
-}
-
-fn of_provider(snapshot: &Snapshot, id: &str, model: Option<&str>, task: Option<Task>) -> Result<Plan, PlanError> {
-    let unknown = || PlanError::UnknownModel { name: id.to_owned(), hint: format!("the providers are {}", provider_ids(snapshot)) };
-    let provider = snapshot.provider(id).ok_or_else(unknown)?;
-    if let State::Unavailable { reason, .. } = &provider.state {
-        return Err(PlanError::Unavailable { provider: id.to_owned(), reason: reason.clone() });
-    }
-    let model = model.or_else(|| provider.default_model(task)).ok_or_else(|| PlanError::UnknownModel {
-        name: id.to_owned(),
-        hint: "its plugin names no model, so name one: `provider/model`".to_owned(),
-    })?;
-    let candidate = Candidate { provider: Arc::clone(provider), model: model.to_owned(), timeouts: snapshot.rules.timeouts };
-    Ok(plan(snapshot, candidate, Vec::new()))
-}
-
-fn named(snapshot: &Snapshot, name: &str) -> Result<Plan, PlanError> {
-    if let Some(target) = snapshot.rules.aliases.get(name) {
-        return with_slash(snapshot, target).unwrap_or_else(|| bare(snapshot, target));
-    }
-    with_slash(snapshot, name).unwrap_or_else(|| bare(snapshot, name))
-}
-
-/// `provider/model`, if what stands before the first slash is a provider. (A model's own id may have slashes too.)
-fn with_slash(snapshot: &Snapshot, name: &str) -> Option<Result<Plan, PlanError>> {
-    let (id, model) = name.split_once('/')?;
-    snapshot.provider(id)?;
-    Some(if model.is_empty() { of_provider(snapshot, id, None, None) } else { of_provider(snapshot, id, Some(model), None) })
-}
-
-/// A provider's id, or the id of a model that just one provider knows.
-fn bare(snapshot: &Snapshot, name: &str) -> Result<Plan, PlanError> {
-    if snapshot.provider(name).is_some() {
-        return of_provider(snapshot, name, None, None);
-    }
-    match knowing(snapshot, name).as_slice() {
-        [] => Err(PlanError::UnknownModel {
-            name: name.to_owned(),
-            hint: format!(
-                "GET /v1/models lists those that are known, and any other model of {} is written `provider/model`",
-                provider_ids(snapshot)
-            ),
-        }),
-        [one] => of_provider(snapshot, &one.id, Some(name), None),
-        several => Err(PlanError::AmbiguousModel {
-            name: name.to_owned(),
-            choices: several.iter().map(|provider| format!("`{}/{name}`", provider.id)).collect(),
-        }),
-    }
-}
-
-/// The providers that know a model: only those that can be asked, if any can; and of a plugin's several instances the one that has its name.
-fn knowing<'a>(snapshot: &'a Snapshot, model: &str) -> Vec<&'a Arc<Provider>> {
-    let mut knowing: Vec<&Arc<Provider>> = snapshot.providers.iter().filter(|provider| provider.knows_model(model)).collect();
-    for preferred in [|provider: &Provider| provider.ready().is_some(), Provider::is_its_plugins_namesake] {
-        if knowing.iter().any(|provider| preferred(provider)) {
-            knowing.retain(|provider| preferred(provider));
+fn decide<'a>(
+    snapshot: &'a Snapshot,
+    target: &'a Target,
+    needs: &Needs<'_>,
+    conditions: &mut Conditions<'_>,
+) -> Result<Decision<'a>, PlanError> {
+    let choice = match names::meaning(snapshot, target)? {
+        Meaning::One { provider, model, task } => {
+            let place = named(provider, model.or_else(|| provider.default_model(task)), conditions)?;
+            let first = Ranked { place, rank: Rank::Named, leads: true };
+            return Ok(Decision { origin: None, first, rest: Vec::new(), left_out: Vec::new() });
+        }
+        Meaning::Several(choice) => choice,
+    };
+    let demands = needs.demands();
+    let demands = if snapshot.rules.media.is_some() { demands.with_fetching() } else { demands };
+    let (mut places, mut left_out) = (Vec::new(), Vec::new());
+    for (number, wish) in (1..).zip(&choice.wishes) {
+        match fulfil(snapshot, *wish, &choice, &demands, conditions) {
+            Ok(place) => places.push(Place { number, weight: wish.weight, ..place }),
+            Err(without) => left_out.push(without),
         }
     }
-    knowing
+    let by = by(choice.origin, needs);
+    if by == By::Strategy(Strategy::Cheapest) {
+        for place in &mut places {
+            place.cost = cost(place, &demands, conditions.wall);
+        }
+    }
+    let mut ranked = order::ranked(places, by, conditions.rng).into_iter();
+    match ranked.next() {
+        Some(first) => Ok(Decision { origin: Some(choice.origin), first, rest: ranked.collect(), left_out }),
+        None => Err(none_left(choice.origin, &left_out)),
+    }
 }
 
-fn provider_ids(snapshot: &Snapshot) -> String {
-    snapshot.providers.iter().map(|provider| provider.id.as_str()).collect::<Vec<_>>().join(", ")
+fn named<'a>(provider: &'a Arc<Provider>, model: Option<&'a str>, conditions: &Conditions<'_>) -> Result<Place<'a>, PlanError> {
+    place(provider, model, conditions).map_err(|reason| match provider.state {
+        State::Ready(_) => PlanError::UnknownModel { name: provider.id.clone(), hint: reason },
+        State::Unavailable { .. } => PlanError::Unavailable { provider: provider.id.clone(), reason },
+    })
+}
+
+/// What the order goes by: what keeps requests together, where the route wants that and the caller gives it.
+fn by(origin: Origin<'_>, needs: &Needs<'_>) -> By {
+    match origin {
+        Origin::Route { route, .. } => {
+            let kept = route.sticky.and_then(|sticky| Some(By::Sticky(sticky, needs.sticky_key(sticky)?)));
+            kept.unwrap_or(By::Strategy(route.strategy))
+        }
+        Origin::Task(_) | Origin::BuiltIn => By::Strategy(Strategy::Ordered),
+    }
+}
+
+/// The place of what is wished for, or why it has none.
+fn fulfil<'a>(
+    snapshot: &'a Snapshot,
+    wish: Wish<'a>,
+    choice: &Choice<'a>,
+    demands: &Demands,
+    conditions: &Conditions<'_>,
+) -> Result<Place<'a>, LeftOut<'a>> {
+    let left_out = |model, why| LeftOut { provider: wish.provider, model, why };
+    let Some(provider) = snapshot.provider(wish.provider) else {
+        let reason = "there is no such provider: add it to the configuration, or its plugin to the plugins folder".to_owned();
+        return Err(left_out(wish.model, Why::Unavailable(reason)));
+    };
+    let model = wish.model.or_else(|| demands.preferred(provider.models(), choice.task).map(|model| model.id.as_str()));
+    if let Some(unfit) = model.and_then(|model| demands.unfit(provider.model(model)?)) {
+        return Err(left_out(model, Why::Unfit(unfit)));
+    }
+    place(provider, model, conditions).map_err(|reason| left_out(model, Why::Unavailable(reason)))
+}
+
+/// # Errors
+/// Why it can't be asked.
+fn place<'a>(provider: &'a Arc<Provider>, model: Option<&'a str>, conditions: &Conditions<'_>) -> Result<Place<'a>, String> {
+    if let State::Unavailable { reason, .. } = &provider.state {
+        return Err(reason.clone());
+    }
+    let model = model.ok_or("its plugin names no model, so name one: `provider/model`")?;
+    let subject = Subject { provider: &provider.id, model, keys: provider.key_ids() };
+    let standing = conditions.health.standing(subject, conditions.now);
+    Ok(Place { provider, model, info: provider.model(model), number: 1, weight: 1, standing, cost: None })
+}
+
+/// Asked only where it decides: to look a price up takes up to a tenth of a millisecond.
+fn cost(place: &Place<'_>, demands: &Demands, at: SystemTime) -> Option<f64> {
+    let plugin = place.provider.version()?.info.id.as_str();
+    let price = price::of_named(plugin, place.model, place.info, at)?;
+    Some(demands.cost(&price, place.info))
+}
+
+/// Why nobody is left: nobody could, or those who could are not there.
+fn none_left(origin: Origin<'_>, left_out: &[LeftOut<'_>]) -> PlanError {
+    let reasons = left_out.iter().map(LeftOut::told).collect::<Vec<_>>().join("; ");
+    if left_out.is_empty() {
+        return PlanError::NoneAvailable("none is configured".to_owned());
+    }
+    if left_out.iter().any(|left_out| matches!(left_out.why, Why::Unavailable(_))) {
+        return PlanError::NoneAvailable(reasons);
+    }
+    let route = match origin {
+        Origin::Route { name, .. } => format!("route `{name}`"),
+        Origin::Task(word) => format!("the list for `{word}`"),
+        Origin::BuiltIn => "the available providers".to_owned(),
+    };
+    PlanError::NoneCapable { route, reasons }
+}
+
+impl Decision<'_> {
+    fn plan(self, rules: &Arc<Rules>) -> Plan {
+        let route = match self.origin {
+            Some(Origin::Route { name, route }) => Some((name, route)),
+            Some(Origin::Task(_) | Origin::BuiltIn) | None => None,
+        };
+        let of_route = route.map(|(_, route)| route.timeouts).unwrap_or_default();
+        let several = !self.rest.is_empty();
+        let leader = std::iter::once(&self.first).chain(&self.rest).find(|ranked| ranked.leads).filter(|_| several);
+        let preferred = leader.map(|ranked| (ranked.place.provider.id.clone(), ranked.place.model.to_owned()));
+        let candidate = |ranked: Ranked<'_>| Candidate {
+            provider: Arc::clone(ranked.place.provider),
+            model: ranked.place.model.to_owned(),
+            timeouts: timeouts_of(rules, &ranked.place).with(&of_route),
+        };
+        let first = candidate(self.first);
+        let rest: Vec<Candidate> = self.rest.into_iter().map(candidate).collect();
+        // What a single model may take in all is no measure for several.
+        let all = if rest.is_empty() { first.timeouts } else { rules.timeouts.with(&of_route) };
+        Plan {
+            first,
+            rest,
+            preferred,
+            rules: Arc::clone(rules),
+            route: route.map(|(name, _)| name.to_owned()),
+            max_retries: route.and_then(|(_, route)| route.max_retries),
+            hedge_after: route.and_then(|(_, route)| route.hedge_after),
+            request_timeout: all.request,
+        }
+    }
+
+    fn explanation(&self, now: Instant) -> Explanation {
+        let fallbacks = self.rest.iter().map(|ranked| ranked.explained(Verdict::Fallback, now));
+        let left_out = self.left_out.iter().map(LeftOut::explained);
+        let (route, strategy) = match self.origin {
+            Some(Origin::Route { name, route }) => (Some(name.to_owned()), Some(route.strategy)),
+            Some(Origin::Task(_) | Origin::BuiltIn) => (None, Some(Strategy::Ordered)),
+            None => (None, None),
+        };
+        Explanation {
+            route,
+            strategy: strategy.map(explain::strategy_word),
+            places: std::iter::once(self.first.explained(Verdict::AskedFirst, now)).chain(fallbacks).chain(left_out).collect(),
+        }
+    }
+}
+
+/// A model's own, by the name that is asked for or by its id.
+fn timeouts_of(rules: &Rules, place: &Place<'_>) -> Timeouts {
+    let of = |model: &str| rules.models.get(&format!("{}/{model}", place.provider.id));
+    let own = if rules.models.is_empty() { None } else { of(place.model).or_else(|| of(&place.info?.id)) };
+    own.map_or(rules.timeouts, |own| rules.timeouts.with(own))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::needs::Unfit;
+    use super::order::tests::{place, provider};
+    use super::*;
+    use crate::config::{Route, RouteTarget, Sticky, TimeoutOverrides};
+    use crate::contract::{Capabilities, ChatRequest};
+    use crate::domain::chat_request;
+    use crate::health::Availability;
+    use rand::SeedableRng;
+    use rand::rngs::SmallRng;
+
+    fn route() -> Route {
+        let target = |provider: &str| RouteTarget { provider: provider.into(), model: Some("m".into()), weight: 1 };
+        let timeouts = TimeoutOverrides { idle: Some(Duration::from_secs(7)), ..TimeoutOverrides::default() };
+        let targets = vec![target("acme"), target("gone")];
+        Route { targets, strategy: Strategy::Weighted, sticky: Some(Sticky::User), timeouts, max_retries: Some(1), hedge_after: None }
+    }
+
+    fn chosen(target: Target) -> PlanError {
+        let mut rules = Rules::default();
+        rules.routes.insert("fast".into(), route());
+        let snapshot = Snapshot { providers: vec![provider("acme"), provider("beta")], rules: Arc::new(rules) };
+        let (health, mut rng) = (Health::new(0.2), SmallRng::seed_from_u64(1));
+        let mut conditions = Conditions { health: &health, now: Instant::now(), wall: SystemTime::UNIX_EPOCH, rng: &mut rng };
+        choose(&snapshot, &target, &Needs::of_chat(&request(), None), &mut conditions).unwrap_err()
+    }
+
+    fn request() -> ChatRequest {
+        chat_request(String::new(), Vec::new())
+    }
+
+    #[test]
+    fn where_nobody_can_be_asked_everybody_is_named_with_the_reason() {
+        assert_eq!(chosen(Target::Any(None)).to_string(), "no provider is available: acme: none in tests; beta: none in tests");
+        let message = chosen(Target::Name("fast".into())).to_string();
+        assert!(message.contains("acme/m: none in tests; gone/m: there is no such provider"), "{message}");
+        assert_eq!(chosen(Target::Name("acme/m".into())).to_string(), "provider `acme` is not available: none in tests");
+    }
+
+    #[test]
+    fn where_nobody_can_take_it_everybody_is_named_with_the_reason() {
+        let unfit = |provider, why| LeftOut { provider, model: Some("m"), why };
+        let route = route();
+        let origin = Origin::Route { name: "fast", route: &route };
+        let lacks = Why::Unfit(Unfit::Lacks(Capabilities::IMAGE_INPUT));
+        let error = none_left(origin, &[unfit("acme", lacks.clone())]);
+        assert_eq!(error.to_string(), "no model of route `fast` can take this request: acme/m: can't take images");
+        // The one that is not there might have.
+        let error = none_left(origin, &[unfit("acme", lacks), unfit("beta", Why::Unavailable("it has no key".into()))]);
+        assert!(matches!(error, PlanError::NoneAvailable(_)));
+        assert!(matches!(none_left(Origin::BuiltIn, &[]), PlanError::NoneAvailable(_)));
+    }
+
+    fn decision<'a>(origin: Option<Origin<'a>>, first: Place<'a>, rest: Vec<Place<'a>>) -> Decision<'a> {
+        let ranked = |place| Ranked { place, rank: Rank::Listed, leads: false };
+        Decision { origin, first: ranked(first), rest: rest.into_iter().map(ranked).collect(), left_out: Vec::new() }
+    }
+
+    #[test]
+    fn a_models_limits_go_before_the_general_ones_and_a_routes_before_both() {
+        let (acme, beta) = (provider("acme"), provider("beta"));
+        let seconds = Duration::from_secs;
+        let mut rules = Rules::default();
+        let own = TimeoutOverrides { idle: Some(seconds(3)), total: Some(seconds(4)), request: Some(seconds(5)), ..Default::default() };
+        rules.models.insert("acme/m".into(), own);
+        let (rules, route) = (Arc::new(rules), route());
+        let origin = Some(Origin::Route { name: "fast", route: &route });
+
+        let plan = decision(origin, place(&acme, 1), vec![place(&beta, 2)]).plan(&rules);
+        assert_eq!((plan.first.timeouts.idle, plan.first.timeouts.total), (seconds(7), seconds(4)));
+        assert_eq!(plan.rest[0].timeouts, Timeouts { idle: seconds(7), ..rules.timeouts });
+        assert_eq!((plan.route.as_deref(), plan.max_retries, plan.hedge_after), (Some("fast"), Some(1), None));
+        assert_eq!(plan.request_timeout, rules.timeouts.request);
+
+        let plan = decision(None, place(&acme, 1), Vec::new()).plan(&rules);
+        assert_eq!((plan.first.timeouts.idle, plan.request_timeout, plan.route), (seconds(3), seconds(5), None));
+    }
+
+    #[test]
+    fn a_route_is_sticky_only_where_the_caller_gives_what_it_sticks_by() {
+        let route = route();
+        let origin = Origin::Route { name: "fast", route: &route };
+        let mut request = request();
+        assert_eq!(by(origin, &Needs::of_chat(&request, Some("s"))), By::Strategy(Strategy::Weighted));
+        request.user = Some("ann".into());
+        assert!(matches!(by(origin, &Needs::of_chat(&request, None)), By::Sticky(Sticky::User, _)));
+    }
+
+    #[test]
+    fn an_explanation_has_every_place_with_its_verdict() {
+        let (acme, beta, route) = (provider("acme"), provider("beta"), route());
+        let origin = Some(Origin::Route { name: "fast", route: &route });
+        let now = Instant::now();
+        let mut open = place(&beta, 1);
+        open.standing.availability = Availability::Open { until: now + Duration::from_millis(3200) };
+        let mut decision = decision(origin, place(&acme, 2), vec![open]);
+        decision.left_out.push(LeftOut { provider: "gone", model: None, why: Why::Unavailable("it has no key: set GONE_API_KEY".into()) });
+        let explanation = decision.explanation(now);
+        assert_eq!((explanation.route.as_deref(), explanation.strategy), (Some("fast"), Some("weighted")));
+        let told = explanation.places.iter().map(|place| (place.provider.as_str(), place.verdict.as_str(), place.reason.as_str()));
+        assert_eq!(
+            told.collect::<Vec<_>>(),
+            [
+                ("acme", "asked_first", "number 2 in the list"),
+                ("beta", "fallback", "first in the list; its breaker is open for 3.2 s"),
+                ("gone", "left_out", "it has no key: set GONE_API_KEY"),
+            ]
+        );
+    }
 }

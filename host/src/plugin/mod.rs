@@ -6,13 +6,12 @@
 //! - `engine`: wasmtime's settings, the epoch's ticker        - `compile`: child process and cache on disk
 //! - `instance`: one instance and its limits                  - `lane`: which thread a long call runs on
 //! - `pool`: instances made ahead                             - `validate`: what a file must be before it takes traffic
-//! - `exports`: where a component's functions are          - `registry`, `watch`: the folder                          - `events`: what happened, for the admin API
+//! - `exports`: where a component's functions are          - `registry`, `watch`: the folder
 //!
 //! Only this module knows wasmtime. Not here: HTTP, credentials, which provider uses which plugin (`provider`).
 
 mod compile;
 mod engine;
-mod events;
 mod exports;
 mod instance;
 mod lane;
@@ -23,7 +22,6 @@ mod version;
 mod watch;
 
 pub use compile::{CHILD_COMMAND, CompileLimits, child as compile_child};
-pub use events::{Event, EventKind, Events};
 pub use instance::Decoder;
 pub use registry::{Action, Active, FileReport, Registry, RegistryError, State};
 pub use version::{InFlight, Version};

@@ -5,9 +5,9 @@
 //! finishes on it, whatever happens here meanwhile.
 
 use super::Host;
-use super::events::{Event, EventKind, Events};
 use super::validate::validate;
 use super::version::Version;
+use crate::events::{Event, EventKind, Events};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ pub struct Registry {
     host: Host,
     folder: PathBuf,
     files: Mutex<BTreeMap<String, File>>,
-    events: Events,
+    events: Arc<Events>,
     publish: Publish,
 }
 
@@ -114,14 +114,14 @@ impl Registry {
         let unreadable = |error| RegistryError::Folder { folder: folder.to_owned(), error };
         let folder = folder.canonicalize().map_err(unreadable)?;
         std::fs::read_dir(&folder).map_err(unreadable)?;
-        Ok(Self { host, folder, files: Mutex::default(), events: Events::default(), publish: Box::new(publish) })
+        Ok(Self { host, folder, files: Mutex::default(), events: Arc::default(), publish: Box::new(publish) })
     }
 
     pub(super) fn folder(&self) -> &Path {
         &self.folder
     }
 
-    pub fn events(&self) -> &Events {
+    pub fn events(&self) -> &Arc<Events> {
         &self.events
     }
 

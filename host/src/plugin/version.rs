@@ -168,6 +168,7 @@ impl Version {
     /// Counts a fault that shows outside of a call: a bad request it made, a stream's decoder that trapped.
     pub(crate) fn count_fault(&self) {
         self.traps.fetch_add(1, Ordering::Relaxed);
+        crate::metrics::plugin_fault(&self.info.id);
     }
 
     fn counted<T>(&self, result: Result<T, Fault>) -> Result<T, Fault> {

@@ -1,13 +1,16 @@
 //! Keeps the account of one request and closes it exactly once: also when the caller leaves, also after the last event of a stream.
 //!
-//! Owns: what is known of a request for its books, the lines that are logged of it. Not here: what the caller is told (`edge`).
+//! Owns: what is known of a request for its books, the lines that are logged of it, when it is counted. Not here: what the caller is told (`edge`).
 //!
 //! Prompts and answers are logged only if `LOG_PROMPTS` asks for them.
 
+use crate::admission::Place;
 use crate::attempt::{self, Attempt, LeftAlone, Observer};
 use crate::contract::embeddings::EmbeddingResponse;
 use crate::contract::{ChatEvent, ChatRequest, ChatResponse, FinishReason, PartBody, Usage};
 use crate::domain::{CallContext, ErrorKind, RequestId, estimate};
+use crate::metrics;
+use crate::plan::Plan;
 use std::time::Duration;
 
 /// Of a prompt or an answer, in one log line.
@@ -19,10 +22,13 @@ const CLIENT_CLOSED_REQUEST: u16 = 499;
 #[derive(Debug)]
 pub struct Account {
     context: CallContext,
+    place: Option<Place>,
     stream: bool,
     /// Those that are under way.
     open: Vec<(Attempt, std::time::Instant)>,
     attempts: Vec<Attempt>,
+    /// Who was to answer, where there were several to choose from.
+    preferred: Option<(String, String)>,
     /// Candidates that were not asked: the last time that each was come to.
     left_alone: Vec<LeftAlone>,
     /// When the last of them began, if its answer is still being read.
@@ -58,9 +64,11 @@ impl Account {
     pub fn open(context: CallContext) -> Self {
         Self {
             context,
+            place: None,
             stream: false,
             open: Vec::new(),
             attempts: Vec::new(),
+            preferred: None,
             left_alone: Vec::new(),
             streaming: None,
             usage: None,
@@ -72,6 +80,21 @@ impl Account {
             dropped_params: None,
             closed: false,
         }
+    }
+
+    /// Notes who is to answer.
+    pub fn planned(&mut self, plan: &Plan) {
+        self.preferred.clone_from(&plan.preferred);
+    }
+
+    /// Holds the request's place until the account is closed.
+    pub fn admitted(&mut self, place: Place) {
+        self.place = Some(place);
+    }
+
+    /// The request's place, for what is still to be sent after the account is closed.
+    pub fn take_place(&mut self) -> Option<Place> {
+        self.place.take()
     }
 
     /// Takes the id that the caller's body gives.
@@ -126,7 +149,8 @@ impl Account {
     /// The provider that was meant to answer, if another did.
     pub fn fallback_from(&self) -> Option<&str> {
         let (first, last) = (self.attempts.first()?, self.attempts.last()?);
-        ((&first.provider, &first.model) != (&last.provider, &last.model)).then_some(first.provider.as_str())
+        let meant = self.preferred.as_ref().map_or((&first.provider, &first.model), |(provider, model)| (provider, model));
+        (meant != (&last.provider, &last.model)).then_some(meant.0.as_str())
     }
 
     /// Time spent in the gateway itself until now. Said once, when the answer's head goes out.
@@ -184,6 +208,7 @@ impl Account {
 
     fn log(&mut self, ending: Ending<'_>) {
         self.log_streamed(ending.error);
+        metrics::request(self.context.route, ending.status);
         let overhead = self.overhead();
         let earlier: Duration = self.attempts.iter().map(|attempt| attempt.waited).sum();
         let upstream = earlier.max(self.waited_streaming);
@@ -254,7 +279,9 @@ impl Account {
         self.log_attempt(&attempt, self.attempts.len());
     }
 
+    /// Logs and counts one that is over. `number`: its place, from 1.
     fn log_attempt(&self, attempt: &Attempt, number: usize) {
+        metrics::attempt(attempt, number.checked_sub(2).and_then(|before| self.attempts.get(before)));
         tracing::info!(
             target: "llm_gateway::attempt",
             request_id = %self.context.id,

@@ -1,10 +1,16 @@
 //! The time of day as the wire formats write it.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Seconds since 1970.
 pub(super) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// The first whole second that far from now.
+pub(super) fn after(wait: Duration) -> u64 {
+    let then = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + wait;
+    then.as_secs() + u64::from(then.subsec_nanos() > 0)
 }
 
 /// `2026-11-24T10:00:00Z`.

@@ -8,11 +8,13 @@
 //! | `times=2` | the faults beside it hit the first two requests with this text only |
 //! | `label=any` | nothing: makes a text of its own, for `times` |
 //! | `delay-ms=500` | that wait before the first byte of the answer |
+//! | `reset` | the connection is closed before any byte of an answer |
 //! | `html=502` | that status with a CDN's HTML page |
 //! | `status=429` | that status with the provider's own error; `code=insufficient_quota` chooses its code |
 //! | `garbage` | status 200, the right content type, and a body that means nothing |
 //! | `retry-after=2`, `date:3`, `ms:500`, `none` | the hint when to come back, in the provider's own place; a 429 says 1 s by itself |
 //! | `should-retry=false` | the header `x-should-retry` |
+//! | `remaining=0`, `reset-ms=500` | what the headers say is left of the request limit, and when it is full again; Gemini has no such header, Mistral no reset |
 //! | `blocked` | the provider's content filter stops the answer |
 //! | `redacted` | Anthropic hides its thinking in a `redacted_thinking` block |
 //! | `cached=100` | that many tokens of the prompt came from the provider's cache (or all, if it has fewer) |
@@ -26,6 +28,7 @@
 //! | `cut-after=3` | the connection breaks after three frames (of a whole body: after three of four parts) |
 //! | `stall-after=3`, `stall-ms=5000` | after three frames nothing for that long (10 minutes if not said, and at most), then the rest |
 //! | `chunk-bytes=3`, `split=seed:7` | the body goes out in pieces of that size, or of random sizes, each flushed |
+//! | `drip-ms=50` | that pause before every such piece but the first |
 
 use std::time::Duration;
 
@@ -43,6 +46,7 @@ pub(super) struct Faults {
     pub replacement: Option<Replacement>,
     pub retry: Option<RetryHint>,
     pub should_retry: Option<bool>,
+    pub limits: ToldLimits,
     pub shaping: Shaping,
     pub delivery: Delivery,
 }
@@ -50,8 +54,13 @@ pub(super) struct Faults {
 /// Stands in place of the answer.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Replacement {
+    /// No answer at all: the connection is closed.
+    Reset,
     Html(u16),
-    Status { status: u16, code: Option<String> },
+    Status {
+        status: u16,
+        code: Option<String>,
+    },
     Garbage,
 }
 
@@ -62,6 +71,13 @@ pub(super) enum RetryHint {
     /// As an HTTP date that many seconds from now.
     Date(u64),
     Milliseconds(u64),
+}
+
+/// What the headers say of the limit on requests, in place of what they usually do.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct ToldLimits {
+    pub remaining: Option<u64>,
+    pub reset: Option<Duration>,
 }
 
 /// Changes what is said.
@@ -88,6 +104,8 @@ pub(super) struct Delivery {
     pub cut_after: Option<usize>,
     pub stall: Option<Stall>,
     pub split: Option<Split>,
+    /// Between two pieces of a split body.
+    pub drip: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -151,6 +169,7 @@ struct Draft {
     code: Option<String>,
     stall_after: Option<usize>,
     stall_pause: Option<Duration>,
+    drip: Option<Duration>,
 }
 
 impl Draft {
@@ -160,12 +179,15 @@ impl Draft {
             "times" => faults.times = Some(part.number("a number up to 1000000", 0, 1_000_000)? as u32),
             "label" => {}
             "delay-ms" => faults.delay = part.pause()?,
+            "reset" => faults.replacement = Some(part.flag(Replacement::Reset)?),
             "html" => faults.replacement = Some(Replacement::Html(part.status()?)),
             "status" => self.status = Some(part.status()?),
             "code" => self.code = Some(part.word()?),
             "garbage" => faults.replacement = Some(part.flag(Replacement::Garbage)?),
             "retry-after" => faults.retry = Some(part.retry_hint()?),
             "should-retry" => faults.should_retry = Some(part.truth()?),
+            "remaining" => faults.limits.remaining = Some(part.number("a number of requests", 0, u64::from(u32::MAX))?),
+            "reset-ms" => faults.limits.reset = Some(part.pause()?),
             "blocked" => faults.shaping.blocked = part.flag(true)?,
             "redacted" => faults.shaping.redacted = part.flag(true)?,
             "cached" => faults.shaping.cached = Some(part.number("a number of tokens", 0, u64::from(u32::MAX))?),
@@ -183,6 +205,7 @@ impl Draft {
                 faults.delivery.split = Some(Split::Every(part.number("1 byte or more", 1, MAX_ANSWER_BYTES as u64)? as usize))
             }
             "split" => faults.delivery.split = Some(Split::Random { seed: part.seed()? }),
+            "drip-ms" => self.drip = Some(part.pause()?),
             name => return Err(Mistake::Unknown { name: name.chars().take(40).collect() }),
         }
         Ok(())
@@ -197,6 +220,11 @@ impl Draft {
         match (self.stall_after, self.stall_pause) {
             (Some(after), pause) => self.faults.delivery.stall = Some(Stall { after, pause: pause.unwrap_or(MAX_PAUSE) }),
             (None, Some(_)) => return Err(Mistake::Alone { name: "stall-ms", needs: "stall-after" }),
+            (None, None) => {}
+        }
+        match (self.faults.delivery.split, self.drip) {
+            (Some(_), drip) => self.faults.delivery.drip = drip.unwrap_or_default(),
+            (None, Some(_)) => return Err(Mistake::Alone { name: "drip-ms", needs: "chunk-bytes" }),
             (None, None) => {}
         }
         Ok(self.faults)
@@ -296,6 +324,8 @@ mod tests {
         assert_eq!(Faults::parse(""), Ok(Faults::default()));
         let stall = Faults::parse("stall-after=3").unwrap().delivery.stall;
         assert_eq!(stall, Some(Stall { after: 3, pause: Duration::from_secs(600) }));
+        let dripping = Faults::parse("drip-ms=50;chunk-bytes=3").unwrap().delivery;
+        assert_eq!((dripping.split, dripping.drip), (Some(Split::Every(3)), Duration::from_millis(50)));
     }
 
     #[test]
@@ -305,6 +335,7 @@ mod tests {
             ("status=200", "simulator: fault `status` takes an HTTP error status from 400 to 599, not `200`"),
             ("code=x", "simulator: fault `code` needs `status` beside it"),
             ("stall-ms=1", "simulator: fault `stall-ms` needs `stall-after` beside it"),
+            ("drip-ms=1", "simulator: fault `drip-ms` needs `chunk-bytes` beside it"),
             ("truncate=1", "simulator: fault `truncate` takes no value, not `1`"),
             (
                 "retry-after=soon",

@@ -1,7 +1,7 @@
 //! Remembers what was asked, and whether the client stayed to the end.
 //!
 //! Owns: the last requests, the counts per provider, and the guard that notices a client who leaves. Bounded: so many requests, and of each
-//! so much of the body. Credentials are hidden before anything is kept.
+//! so much of the body. Credentials are hidden before anything is kept; keys are counted by their last four characters.
 
 use super::clock;
 use super::provider::Provider;
@@ -9,12 +9,15 @@ use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 const MAX_REQUESTS: usize = 100;
 const MAX_BODY_BYTES: usize = 64 * 1024;
+/// Keys of a provider that are counted.
+const MAX_KEYS: usize = 64;
+const KEY_END_CHARACTERS: usize = 4;
 const REDACTED: &str = "[redacted]";
 const CREDENTIALS: [&str; 6] = ["authorization", "x-api-key", "x-goog-api-key", "api-key", "cookie", "proxy-authorization"];
 
@@ -29,6 +32,7 @@ struct Counts {
     requests: AtomicU64,
     cancelled: AtomicU64,
     open: AtomicU64,
+    by_key: Mutex<BTreeMap<String, u64>>,
 }
 
 struct Entry {
@@ -68,6 +72,7 @@ impl Journal {
         let counts = &self.counts[provider as usize];
         counts.requests.fetch_add(1, Ordering::Relaxed);
         counts.open.fetch_add(1, Ordering::Relaxed);
+        counts.count_key(seen.key.unwrap_or_default());
         let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
         if requests.len() == MAX_REQUESTS {
             requests.pop_front();
@@ -87,17 +92,29 @@ impl Journal {
     pub fn stats(&self) -> Value {
         let count = |provider: Provider| {
             let counts = &self.counts[provider as usize];
+            let by_key = counts.by_key.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let [requests, cancelled, open] =
                 [&counts.requests, &counts.cancelled, &counts.open].map(|count| count.load(Ordering::Relaxed));
-            (provider.name().to_owned(), json!({"requests": requests, "cancelled": cancelled, "open": open}))
+            (provider.name().to_owned(), json!({"requests": requests, "cancelled": cancelled, "open": open, "by_key": by_key}))
         };
         Value::Object(Provider::ALL.into_iter().map(count).collect())
+    }
+}
+
+impl Counts {
+    fn count_key(&self, key: &str) {
+        let end: String = key.chars().skip(key.chars().count().saturating_sub(KEY_END_CHARACTERS)).collect();
+        let mut by_key = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
+        if by_key.len() < MAX_KEYS || by_key.contains_key(&end) {
+            *by_key.entry(end).or_insert(0) += 1;
+        }
     }
 }
 
 /// What is noted beside the request line and the headers.
 pub(super) struct Seen<'a> {
     pub body: &'a [u8],
+    pub key: Option<&'a str>,
     /// The fault text that was chosen.
     pub fault: &'a str,
 }

@@ -1,12 +1,12 @@
 //! The HTTP face: routes, and a request's way from its bytes to its answer.
 //!
-//! Order, as at a provider: the CDN (`html`), the key, the rate limiter and outages (`status`), then the request itself.
+//! Order, as at a provider: the connection (`reset`), the CDN (`html`), the key, the rate limiter and outages (`status`), then the request itself.
 
 use super::faults::{Faults, Mistake, Replacement, RetryHint};
 use super::id::{ExchangeId, Ids};
 use super::journal::{Journal, Seen, Visit};
 use super::provider::Provider;
-use super::script::{Refused, Scripts};
+use super::script::{Asked, Script, Scripts};
 use super::transmit::{self, Plan};
 use super::wire::{Answer, Body as RequestBody, Call, HintPlace, Problem, Wire};
 use super::{Settings, clock};
@@ -58,7 +58,7 @@ async fn simulate(simulator: Arc<Simulator>, provider: Provider, request: Reques
     };
     let mut call = read(provider, &parts, &body);
     let fault = choose_fault(&simulator.scripts, provider, &mut call).unwrap_or_default();
-    let mut visit = simulator.journal.open(provider, &parts, Seen { body: &body, fault: &fault });
+    let mut visit = simulator.journal.open(provider, &parts, Seen { body: &body, key: call.key(), fault: &fault });
     drop(body);
     let faults = match simulator.scripts.apply(provider, &fault) {
         Ok(faults) => faults,
@@ -68,6 +68,9 @@ async fn simulate(simulator: Arc<Simulator>, provider: Provider, request: Reques
         }
     };
     transmit::wait((!faults.delay.is_zero()).then_some(faults.delay)).await;
+    if faults.replacement == Some(Replacement::Reset) {
+        return Response::new(transmit::reset(visit));
+    }
     call.shaping = faults.shaping.clone();
     if call.shaping.echo_headers {
         call.shaping.header_names = header_names(&parts.headers);
@@ -102,6 +105,7 @@ fn answer(wire: &dyn Wire, call: &Call, faults: &Faults, exchange: &ExchangeId) 
     if let Some(hint) = faults.retry {
         set_retry_hint(&mut reply.headers, hint, wire.retry_hint_place());
     }
+    wire.set_limits(&mut reply.headers, faults.limits);
     if let Some(value) = faults.should_retry {
         reply.headers.insert("x-should-retry", HeaderValue::from_static(if value { "true" } else { "false" }));
     }
@@ -259,7 +263,7 @@ fn percent_decoded(path: &str) -> String {
 fn choose_fault(scripts: &Scripts, provider: Provider, call: &mut Call) -> Option<String> {
     let from_model = take_from_model(call);
     let from_header = call.header(FAULT_HEADER).map(str::to_owned);
-    from_header.or(from_model).or_else(|| scripts.next(provider))
+    from_header.or(from_model).or_else(|| scripts.next(Asked { provider, key: call.key() }))
 }
 
 fn take_from_model(call: &mut Call) -> Option<String> {
@@ -299,21 +303,39 @@ fn misspelt(mistake: &Mistake) -> Problem {
 #[serde(deny_unknown_fields)]
 struct ScriptRequest {
     provider: String,
+    /// Absent: requests with any key.
+    key: Option<String>,
     faults: Vec<String>,
+    /// Whether every request is hit, until the script is cleared or another one with `always` takes its place. Of several faults each draws one.
+    #[serde(default)]
+    always: bool,
+    /// The share of requests that `always` hits, 0 to 1.
+    chance: Option<f64>,
 }
 
 async fn queue_script(State(simulator): State<Arc<Simulator>>, body: Bytes) -> Response {
     let request: ScriptRequest = match serde_json::from_slice(&body) {
         Ok(request) => request,
-        Err(error) => return refused(format!("simulator: a script is {{\"provider\":..,\"faults\":[..]}}: {error}")),
+        Err(error) => {
+            return refused(format!(
+                "simulator: a script is {{\"provider\":..,\"faults\":[..]}}, perhaps with \"key\", \"always\" and \"chance\": {error}"
+            ));
+        }
     };
     let Some(provider) = Provider::named(&request.provider) else {
         let known = Provider::ALL.map(Provider::name).join(", ");
         return refused(format!("simulator: there is no provider `{}`; there are {known}", request.provider));
     };
-    match simulator.scripts.queue(provider, request.faults) {
+    let ScriptRequest { key, faults, always, chance, .. } = request;
+    let script = Script { provider, key, faults };
+    let queued = match (always, chance) {
+        (false, None) => simulator.scripts.queue(script),
+        (false, Some(_)) => return refused("simulator: `chance` needs `always` beside it".to_owned()),
+        (true, chance) => simulator.scripts.stand(script, chance.unwrap_or(1.0)),
+    };
+    match queued {
         Ok(queued) => own(StatusCode::OK, &json!({"provider": provider.name(), "queued": queued})),
-        Err(error @ (Refused::Mistake(_) | Refused::Full)) => refused(error.to_string()),
+        Err(error) => refused(error.to_string()),
     }
 }
 

@@ -27,6 +27,7 @@ pub(super) struct Plan {
     stall: Option<Stall>,
     breaks: bool,
     split: Option<Split>,
+    drip: Duration,
     pacing: Pacing,
     /// What `content-length` says, for a whole body.
     pub length: Option<usize>,
@@ -46,7 +47,7 @@ impl Plan {
             None => {}
         }
         let (bytes, ends) = frames.into_parts();
-        Self { bytes, ends, stall: None, breaks: false, split: None, pacing, length: None }.with(delivery)
+        Self { bytes, ends, stall: None, breaks: false, split: None, drip: Duration::ZERO, pacing, length: None }.with(delivery)
     }
 
     /// A whole body has no frames; to be cut or stalled after `n`, it is divided into `n + 1` parts.
@@ -55,7 +56,9 @@ impl Plan {
         let parts = after.map_or(1, |after| after + 1).min(body.len().max(1));
         let ends = (1..=parts).map(|part| part * body.len() / parts).collect();
         let length = Some(body.len());
-        let mut plan = Self { bytes: body, ends, stall: None, breaks: false, split: None, pacing: Pacing::NONE, length }.with(delivery);
+        let pacing = Pacing::NONE;
+        let mut plan =
+            Self { bytes: body, ends, stall: None, breaks: false, split: None, drip: Duration::ZERO, pacing, length }.with(delivery);
         if delivery.truncate && !plan.breaks {
             plan.length = Some(plan.bytes.len());
         }
@@ -73,6 +76,7 @@ impl Plan {
         }
         self.stall = delivery.stall;
         self.split = delivery.split;
+        self.drip = delivery.drip;
         self
     }
 
@@ -112,6 +116,12 @@ fn fail(frames: &mut Frames, count: usize, failure: impl FnOnce(usize) -> String
     frames.truncate(count);
     let after = frames.len();
     frames.text(&failure(after));
+}
+
+/// A body that fails before it begins: the server closes the connection with the head still unsent.
+pub(super) fn reset(mut visit: Visit) -> Body {
+    visit.answered();
+    Body::from_stream(stream::once(async { Err::<Bytes, _>(aborted()) }))
 }
 
 /// A body on its way.
@@ -154,7 +164,7 @@ impl Sending {
             return None;
         }
         flush().await;
-        Some(Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the simulator cuts the connection")))
+        Some(Err(aborted()))
     }
 
     fn stall_is_ahead(&self) -> bool {
@@ -173,7 +183,8 @@ impl Sending {
     async fn pause(&mut self) {
         match self.plan.split {
             // Pieces of a frame have no pace of their own.
-            Some(_) if self.sent > 0 => flush().await,
+            Some(_) if self.sent > 0 && self.plan.drip.is_zero() => flush().await,
+            Some(_) if self.sent > 0 => tokio::time::sleep(self.plan.drip).await,
             _ => wait(self.plan.pacing.pause_before(self.frame)).await,
         }
     }
@@ -195,6 +206,10 @@ impl Sending {
             _ => end,
         }
     }
+}
+
+fn aborted() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionAborted, "the simulator cuts the connection")
 }
 
 /// Lets the connection write out what it holds: a body that is not ready makes the server flush.

@@ -1,9 +1,9 @@
 //! What the simulator needs of a provider, and the words they share: call, answer, problem.
 
-use super::faults::{RetryHint, Shaping};
+use super::faults::{RetryHint, Shaping, ToldLimits};
 use super::frames::Frames;
 use super::id::{ExchangeId, Ids};
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde_json::Value;
 use std::borrow::Cow;
 
@@ -25,6 +25,9 @@ pub(super) trait Wire: Sync {
 
     /// Sets the headers that every answer of the provider has.
     fn set_headers(&self, headers: &mut HeaderMap, exchange: &ExchangeId, status: StatusCode);
+
+    /// Sets what the headers say of the limit on requests, as far as the provider says that at all.
+    fn set_limits(&self, headers: &mut HeaderMap, limits: ToldLimits);
 
     /// Where a hint to retry later belongs: in headers, or (Gemini) in the error body alone.
     fn retry_hint_place(&self) -> HintPlace {
@@ -67,6 +70,11 @@ impl Call {
         self.header("authorization")?.strip_prefix("Bearer ").map(str::trim).filter(|key| !key.is_empty())
     }
 
+    /// The key that the request bears, in whichever of the providers' headers.
+    pub fn key(&self) -> Option<&str> {
+        self.bearer().or_else(|| self.header("x-api-key")).or_else(|| self.header("x-goog-api-key"))
+    }
+
     /// As text, not decoded: no provider's parameters need it.
     pub fn query_value(&self, name: &str) -> Option<&str> {
         self.query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value)
@@ -106,6 +114,13 @@ pub(super) struct Streamed {
 pub(super) struct Failure {
     pub framed: String,
     pub raw: String,
+}
+
+/// For a header that says a number or a time.
+pub(super) fn set(headers: &mut HeaderMap, name: &'static str, value: impl ToString) {
+    if let Ok(value) = HeaderValue::try_from(value.to_string()) {
+        headers.insert(name, value);
+    }
 }
 
 /// The key that each provider refuses; every other one is right.

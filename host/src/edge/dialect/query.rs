@@ -4,6 +4,7 @@ use crate::contract::{ChatRequest, ChatResponse, Message, PartBody, Role, Task, 
 use crate::domain::{Target, TaskType, chat_request, part};
 use crate::edge::BadRequest;
 use crate::edge::json::{Fields, MAX_MODEL_BYTES};
+use crate::plan::{Explanation, Verdict};
 use serde::Serialize;
 
 /// Models that one parallel query may name.
@@ -16,6 +17,8 @@ pub struct Question {
     pub request: ChatRequest,
     /// The caller's own id, in the body.
     pub request_id: Option<String>,
+    /// Whether it is only to be said how it would go.
+    pub dry_run: bool,
 }
 
 /// A question to several models.
@@ -47,8 +50,14 @@ pub fn parse(body: &[u8], limits: QueryLimits) -> Result<Question, BadRequest> {
         None => Target::Any(task),
         Some(model) => target(model, model_version, task),
     };
+    let dry_run = fields.bool("dry_run")?.unwrap_or(false);
     let (request, request_id) = question(fields, limits)?;
-    Ok(Question { target, request, request_id })
+    Ok(Question { target, request, request_id, dry_run })
+}
+
+/// The complaint about a dry run on a route that has none.
+pub fn no_dry_run() -> BadRequest {
+    BadRequest::field("dry_run", "is not for this route: use /v1/gateway/query")
 }
 
 /// # Errors
@@ -75,6 +84,9 @@ pub fn parse_parallel(body: &[u8], limits: QueryLimits) -> Result<ParallelQuesti
                 .collect::<Result<Vec<_>, _>>()
         })
         .transpose()?;
+    if fields.bool("dry_run")?.unwrap_or(false) {
+        return Err(no_dry_run());
+    }
     let (request, request_id) = question(fields, limits)?;
     Ok(ParallelQuestion { targets, request, request_id })
 }
@@ -99,10 +111,8 @@ fn question(mut fields: Fields, limits: QueryLimits) -> Result<(ChatRequest, Opt
     if query.len() > limits.query_chars && query.chars().count() > limits.query_chars {
         return Err(fields.wrong("query", format!("must have at most {} characters", limits.query_chars)));
     }
-    for later in ["max_cost_usd", "dry_run"] {
-        if fields.value(later).is_some_and(|value| value != serde_json::Value::Bool(false)) {
-            return Err(fields.wrong(later, "is not supported by this version of the gateway; leave it out"));
-        }
+    if fields.value("max_cost_usd").is_some_and(|value| value != serde_json::Value::Bool(false)) {
+        return Err(fields.wrong("max_cost_usd", "is not supported by this version of the gateway; leave it out"));
     }
     let mut messages = Vec::new();
     if let Some(system) = fields.string("system")?.filter(|system| !system.is_empty()) {
@@ -192,6 +202,41 @@ pub struct AnswerV1 {
     pub tenant: String,
     pub attempts: Vec<AttemptV1>,
     pub dry_run: bool,
+    /// Of a dry run.
+    #[serde(flatten)]
+    pub plan: Option<PlanV1>,
+}
+
+/// How a request would go, as a dry run tells it.
+#[derive(Debug, Serialize)]
+pub struct PlanV1 {
+    pub route: Option<String>,
+    pub strategy: Option<&'static str>,
+    pub plan: Vec<PlaceV1>,
+}
+
+/// One place in it.
+#[derive(Debug, Serialize)]
+pub struct PlaceV1 {
+    /// Counted from 1. Null: it is left out.
+    pub place: Option<usize>,
+    pub provider: String,
+    pub model: Option<String>,
+    pub verdict: &'static str,
+    pub reason: String,
+}
+
+impl From<Explanation> for PlanV1 {
+    fn from(explanation: Explanation) -> Self {
+        let places = (1..).zip(explanation.places).map(|(number, place)| PlaceV1 {
+            place: (place.verdict != Verdict::LeftOut).then_some(number),
+            provider: place.provider,
+            model: place.model,
+            verdict: place.verdict.as_str(),
+            reason: place.reason,
+        });
+        Self { route: explanation.route, strategy: explanation.strategy, plan: places.collect() }
+    }
 }
 
 /// One attempt, as told on `/v1/gateway/query`.
@@ -234,12 +279,21 @@ mod tests {
             (r#"{"query":"x","temperature":3}"#, "temperature"),
             (r#"{"query":"x","model":""}"#, "model"),
             (r#"{"query":"x","model_version":"y"}"#, "model"),
-            (r#"{"query":"x","dry_run":true}"#, "dry_run"),
+            (r#"{"query":"x","dry_run":"yes"}"#, "dry_run"),
+            (r#"{"query":"x","max_cost_usd":1}"#, "max_cost_usd"),
         ] {
             assert_eq!(wrong_field(body), field, "{body}");
         }
+        assert_eq!(parse_parallel(br#"{"query":"x","dry_run":true}"#, LIMITS).unwrap_err().param.unwrap(), "dry_run");
         assert_eq!(parse_parallel(br#"{"query":"x","models":["a",1]}"#, LIMITS).unwrap_err().param.unwrap(), "models[1]");
         assert_eq!(parse_parallel(br#"{"query":"x","models":[]}"#, LIMITS).unwrap_err().param.unwrap(), "models");
+    }
+
+    #[test]
+    fn a_dry_run_is_asked_for_by_a_flag() {
+        let dry_run = |body: &str| parse(body.as_bytes(), LIMITS).unwrap().dry_run;
+        assert!(dry_run(r#"{"query":"x","dry_run":true}"#));
+        assert!(!dry_run(r#"{"query":"x","dry_run":false}"#) && !dry_run(r#"{"query":"x"}"#));
     }
 
     #[test]

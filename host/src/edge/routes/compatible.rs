@@ -42,9 +42,9 @@ fn beta(headers: &HeaderMap) -> Option<String> {
 
 async fn answer_chat(app: &App, context: CallContext, request: Request<Body>, dialect: Dialect, parser: Parser) -> Response {
     let mut account = Account::open(context);
-    let Parsed { target, mut request, blobs, form } = match read(app, request, parser).await {
+    let Parsed { target, mut request, blobs, form } = match read(app, &mut account, request, parser).await {
         Ok(parsed) => parsed,
-        Err(bad) => return answer::refuse(account, &bad.into(), dialect),
+        Err(error) => return answer::refuse(account, &error, dialect),
     };
     if dialect == Dialect::Chat {
         app.turns.restore(&mut request.messages);
@@ -56,17 +56,17 @@ async fn answer_chat(app: &App, context: CallContext, request: Request<Body>, di
     }
 }
 
-async fn read(app: &App, request: Request<Body>, parser: Parser) -> Result<Parsed, BadRequest> {
-    body::parse(body::read_json(request, &app.limits).await?, parser).await
+async fn read(app: &App, account: &mut Account, request: Request<Body>, parser: Parser) -> Result<Parsed, ApiError> {
+    Ok(body::parse(body::receive(app, account, request).await?, parser).await?)
 }
 
 pub(super) async fn count_tokens(app: Shared<Arc<App>>, Extension(context): Context, request: Request<Body>) -> Response {
     let dialect = Dialect::Messages;
     let mut account = Account::open(context);
     let beta = beta(request.headers());
-    let parsed = match read(&app, request, Box::new(move |body| messages::parse_count(body, beta.as_deref()))).await {
+    let parsed = match read(&app, &mut account, request, Box::new(move |body| messages::parse_count(body, beta.as_deref()))).await {
         Ok(parsed) => parsed,
-        Err(bad) => return answer::refuse(account, &bad.into(), dialect),
+        Err(error) => return answer::refuse(account, &error, dialect),
     };
     let Parsed { target, request, blobs, form } = parsed;
     let call = Call { context: account.context().clone(), target, request, blobs };
@@ -84,10 +84,10 @@ pub(super) async fn count_tokens(app: Shared<Arc<App>>, Extension(context): Cont
 
 pub(super) async fn embed(app: Shared<Arc<App>>, Extension(context): Context, request: Request<Body>) -> Response {
     let mut account = Account::open(context);
-    let read = async { body::parse(body::read_json(request, &app.limits).await?, embeddings::parse).await };
+    let read = async { Ok(body::parse(body::receive(&app, &mut account, request).await?, embeddings::parse).await?) };
     let call = match read.await {
         Ok(call) => call,
-        Err(bad) => return answer::refuse(account, &bad.into(), Dialect::Chat),
+        Err(error) => return answer::refuse(account, &error, Dialect::Chat),
     };
     match pipeline::embed(&app.gateway, &mut account, &call.target, call.request).await {
         Ok(answer) => answer::embeddings(account, &answer, call.encoding),

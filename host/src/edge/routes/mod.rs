@@ -36,6 +36,7 @@ pub fn router() -> Router<Arc<App>> {
         .route("/v1/models/{*model}", get(compatible::model))
         .route("/healthz", get(|| async { "ok" }))
         .route("/readyz", get(status::readyz))
+        .route("/metrics", get(status::metrics))
 }
 
 /// What no route takes.

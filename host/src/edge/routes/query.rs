@@ -8,10 +8,10 @@ use crate::edge::answer::{self, Told};
 use crate::edge::dialect::Dialect;
 use crate::edge::dialect::query::{self, AnswerV0, AnswerV1, AttemptV1, QueryLimits, Question, Tokens};
 use crate::edge::{ApiError, BadRequest, body};
-use crate::pipeline;
+use crate::pipeline::{self, CallFailure};
+use crate::plan::Explanation;
 use crate::settle::{Account, Ending};
 use crate::state::App;
-use axum::Json;
 use axum::body::Body;
 use axum::extract::{Extension, State as Shared};
 use axum::http::Request;
@@ -31,24 +31,51 @@ pub(super) async fn query_v0(Shared(app): Shared<Arc<App>>, Extension(context): 
     }
 }
 
+async fn ask(app: &App, context: CallContext, request: Request<Body>) -> Asked {
+    let (account, question) = open(app, context, request).await?;
+    if question.dry_run {
+        return Err((account, query::no_dry_run().into()));
+    }
+    put_question(app, account, question.target, question.request).await
+}
+
 pub(super) async fn query_v1(Shared(app): Shared<Arc<App>>, Extension(context): Context, request: Request<Body>) -> Response {
-    match ask(&app, context, request).await {
-        Ok((account, answer, dropped)) => {
-            let body = answer_v1(&account, &answer);
-            answer::reply(account, Told::of_query(&dropped), to_json(&body))
-        }
+    match ask_v1(&app, context, request).await {
+        Ok((account, body, dropped)) => answer::reply(account, Told::of_query(&dropped), to_json(&body)),
         Err((account, error)) => answer::refuse(account, &error, Dialect::Query),
     }
 }
 
-type Asked = Result<(Account, ChatResponse, Vec<Dropped>), (Account, ApiError)>;
+async fn ask_v1(app: &App, context: CallContext, request: Request<Body>) -> Result<(Account, AnswerV1, Vec<Dropped>), Refused> {
+    let (mut account, Question { target, request, dry_run, .. }) = open(app, context, request).await?;
+    if !dry_run {
+        let (account, answer, dropped) = put_question(app, account, target, request).await?;
+        let body = answer_v1(&account, &answer);
+        return Ok((account, body, dropped));
+    }
+    let call = Call { context: account.context().clone(), target, request, blobs: Blobs::default() };
+    match pipeline::explain(&app.gateway, &mut account, &call) {
+        Ok(explanation) => {
+            let body = dry_v1(&account, explanation);
+            Ok((account, body, Vec::new()))
+        }
+        Err(failure) => Err(refused(account, &failure)),
+    }
+}
 
-/// Reads, parses and asks a question of the simple form.
-async fn ask(app: &App, context: CallContext, request: Request<Body>) -> Asked {
+type Refused = (Account, ApiError);
+type Asked = Result<(Account, ChatResponse, Vec<Dropped>), Refused>;
+
+fn refused(account: Account, failure: &CallFailure) -> Refused {
+    (account, ApiError::of_call(failure, Dialect::Query, &|path| Dialect::Query.parameter(path)))
+}
+
+/// Reads and parses a question of the simple form.
+async fn open(app: &App, context: CallContext, request: Request<Body>) -> Result<(Account, Question), Refused> {
     let mut account = Account::open(context);
-    let question = match read_question(app, request).await {
+    let question = match read_question(app, &mut account, request).await {
         Ok(question) => question,
-        Err(bad) => return Err((account, bad.into())),
+        Err(error) => return Err((account, error)),
     };
     if let Some(id) = question.request_id.as_deref() {
         match RequestId::parse(id) {
@@ -56,13 +83,13 @@ async fn ask(app: &App, context: CallContext, request: Request<Body>) -> Asked {
             Err(error) => return Err((account, BadRequest::field("request_id", format!("is not valid: {error}")).into())),
         }
     }
-    put_question(app, account, question.target, question.request).await
+    Ok((account, question))
 }
 
-async fn read_question(app: &App, request: Request<Body>) -> Result<Question, BadRequest> {
+async fn read_question(app: &App, account: &mut Account, request: Request<Body>) -> Result<Question, ApiError> {
     let limits = QueryLimits { query_chars: app.limits.query_chars };
-    let body = body::read_json(request, &app.limits).await?;
-    body::parse(body, move |body| query::parse(body, limits)).await
+    let body = body::receive(app, account, request).await?;
+    Ok(body::parse(body, move |body| query::parse(body, limits)).await?)
 }
 
 async fn put_question(app: &App, mut account: Account, target: Target, request: ChatRequest) -> Asked {
@@ -74,24 +101,20 @@ async fn put_question(app: &App, mut account: Account, target: Target, request: 
         }
         // Asked without `stream`, nothing comes as one.
         Ok(Answered { answer: Answer::Stream(_), .. }) => Err((account, BadRequest::field("stream", "is not for this route").into())),
-        Err(failure) => {
-            let mut error = ApiError::of_call(&failure, Dialect::Query, &|path| Dialect::Query.parameter(path));
-            error.attempts = attempts(&account);
-            Err((account, error))
-        }
+        Err(failure) => Err(refused(account, &failure)),
     }
 }
 
 pub(super) async fn parallel(Shared(app): Shared<Arc<App>>, Extension(context): Context, request: Request<Body>) -> Response {
-    let account = Account::open(context.clone());
+    let mut account = Account::open(context.clone());
     let read = async {
         let limits = QueryLimits { query_chars: app.limits.query_chars };
-        let body = body::read_json(request, &app.limits).await?;
-        body::parse(body, move |body| query::parse_parallel(body, limits)).await
+        let body = body::receive(&app, &mut account, request).await?;
+        Ok(body::parse(body, move |body| query::parse_parallel(body, limits)).await?)
     };
     let question = match read.await {
         Ok(question) => question,
-        Err(bad) => return answer::refuse(account, &bad.into(), Dialect::Query),
+        Err(error) => return answer::refuse(account, &error, Dialect::Query),
     };
     let id = match question.request_id.as_deref().map(RequestId::parse).transpose() {
         Ok(own) => own.unwrap_or_else(|| context.id.clone()),
@@ -99,7 +122,8 @@ pub(super) async fn parallel(Shared(app): Shared<Arc<App>>, Extension(context): 
             return answer::refuse(account, &BadRequest::field("request_id", format!("is not valid: {error}")).into(), Dialect::Query);
         }
     };
-    // The requests that it is made of are booked each for itself.
+    // The requests that it is made of are booked each for itself, and have one place together.
+    let place = account.take_place();
     account.discard();
     let targets = match question.targets {
         Some(targets) => targets,
@@ -118,11 +142,12 @@ pub(super) async fn parallel(Shared(app): Shared<Arc<App>>, Extension(context): 
         "timestamp": Timestamp::now().to_string(),
         "results": results,
     });
-    let headers = [("x-request-id", id.as_str().to_owned())];
+    let headers = [("x-request-id", id.as_str()), ("content-type", "application/json")];
+    let body = answer::holding(place, body.to_string().into_bytes());
     let simulated = simulated.then_some([("x-gateway-simulated", "true")]);
     match simulated {
-        Some(simulated) => (headers, simulated, Json(body)).into_response(),
-        None => (headers, Json(body)).into_response(),
+        Some(simulated) => (headers, simulated, body).into_response(),
+        None => (headers, body).into_response(),
     }
 }
 
@@ -212,6 +237,25 @@ fn answer_v1(account: &Account, answer: &ChatResponse) -> AnswerV1 {
         tenant: "default".to_owned(),
         attempts: attempts(account),
         dry_run: false,
+        plan: None,
+    }
+}
+
+fn dry_v1(account: &Account, explanation: Explanation) -> AnswerV1 {
+    let first = explanation.places.first();
+    AnswerV1 {
+        request_id: account.context().id.to_string(),
+        response: String::new(),
+        model: first.map(|place| place.provider.clone()).unwrap_or_default(),
+        model_version: first.and_then(|place| place.model.clone()).unwrap_or_default(),
+        cached: false,
+        response_time_ms: elapsed_ms(account.context()),
+        tokens: Tokens::default(),
+        cost_usd: None,
+        tenant: "default".to_owned(),
+        attempts: Vec::new(),
+        dry_run: true,
+        plan: Some(explanation.into()),
     }
 }
 

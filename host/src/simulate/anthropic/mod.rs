@@ -10,9 +10,9 @@ mod transcript;
 mod turns;
 
 use super::clock;
-use super::faults::RetryHint;
+use super::faults::{RetryHint, ToldLimits};
 use super::id::ExchangeId;
-use super::wire::{Answer, Body, Call, Failure, INVALID_KEY, Problem, Wire};
+use super::wire::{Answer, Body, Call, Failure, INVALID_KEY, Problem, Wire, set};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -85,6 +85,15 @@ impl Wire for Anthropic {
         if status.is_client_error() || status.is_server_error() {
             let retryable = limited || status.is_server_error() || status == StatusCode::CONFLICT;
             set("x-should-retry", retryable.to_string());
+        }
+    }
+
+    fn set_limits(&self, headers: &mut HeaderMap, limits: ToldLimits) {
+        if let Some(remaining) = limits.remaining {
+            set(headers, "anthropic-ratelimit-requests-remaining", remaining);
+        }
+        if let Some(reset) = limits.reset {
+            set(headers, "anthropic-ratelimit-requests-reset", clock::rfc3339(clock::after(reset)));
         }
     }
 }

@@ -9,7 +9,7 @@ mod embeddings;
 mod fields;
 mod models;
 
-use super::faults::RetryHint;
+use super::faults::{RetryHint, ToldLimits};
 use super::id::ExchangeId;
 use super::wire::{Answer, Body, Call, Failure, HintPlace, INVALID_KEY, Problem, Wire};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -74,6 +74,8 @@ impl Wire for Gemini {
         headers.insert("server", HeaderValue::from_static("scaffolding on HTTPServer2"));
         headers.insert("server-timing", HeaderValue::from_static("gfet4t7; dur=42"));
     }
+
+    fn set_limits(&self, _headers: &mut HeaderMap, _limits: ToldLimits) {}
 
     fn retry_hint_place(&self) -> HintPlace {
         HintPlace::Body

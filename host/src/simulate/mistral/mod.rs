@@ -8,8 +8,9 @@ mod check;
 mod embeddings;
 mod models;
 
+use super::faults::ToldLimits;
 use super::id::ExchangeId;
-use super::wire::{Answer, Body, Call, Failure, INVALID_KEY, Problem, Wire};
+use super::wire::{Answer, Body, Call, Failure, INVALID_KEY, Problem, Wire, set};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -69,6 +70,13 @@ impl Wire for Mistral {
             ("x-ratelimit-tokens-query-cost", "150"),
         ] {
             headers.insert(name, HeaderValue::from_static(value));
+        }
+    }
+
+    /// Mistral's limits are by the minute, and it does not say when that is over.
+    fn set_limits(&self, headers: &mut HeaderMap, limits: ToldLimits) {
+        if let Some(remaining) = limits.remaining {
+            set(headers, "x-ratelimit-remaining-req-minute", remaining);
         }
     }
 }

@@ -11,11 +11,12 @@ mod responses_check;
 mod responses_stream;
 mod tools;
 
-use super::faults::RetryHint;
+use super::faults::{RetryHint, ToldLimits};
 use super::id::ExchangeId;
-use super::wire::{Answer, Body, Call, Failure, INVALID_KEY, Problem, Wire};
+use super::wire::{Answer, Body, Call, Failure, INVALID_KEY, Problem, Wire, set};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 pub(super) struct Openai;
 
@@ -83,6 +84,25 @@ impl Wire for Openai {
         ] {
             headers.insert(name, HeaderValue::from_static(value));
         }
+    }
+
+    fn set_limits(&self, headers: &mut HeaderMap, limits: ToldLimits) {
+        if let Some(remaining) = limits.remaining {
+            set(headers, "x-ratelimit-remaining-requests", remaining);
+        }
+        if let Some(reset) = limits.reset {
+            set(headers, "x-ratelimit-reset-requests", go_duration(reset));
+        }
+    }
+}
+
+/// `500ms`, `1.5s`, `6m0s`.
+fn go_duration(duration: Duration) -> String {
+    let (minutes, seconds) = (duration.as_secs() / 60, duration.as_secs_f64() % 60.0);
+    match (minutes, duration.as_secs()) {
+        (0, 0) => format!("{}ms", duration.as_millis()),
+        (0, _) => format!("{seconds}s"),
+        _ => format!("{minutes}m{seconds}s"),
     }
 }
 

@@ -45,6 +45,7 @@ async fn stats_become(simulator: &Router, expected: Value) {
     let mut stats = Value::Null;
     for _ in 0..200 {
         stats = get(simulator, "/simulator/stats").await.said("/openai");
+        stats.as_object_mut().unwrap().shift_remove("by_key");
         if stats == expected {
             return;
         }
@@ -75,6 +76,26 @@ async fn a_stream_ends_on_the_wire_as_http_says_and_a_cut_one_does_not() {
     let cut = read_to_end(asked(address, "cut-after=2").await).await;
     assert_eq!(cut.matches("data: ").count(), 2);
     stats_become(&simulator, json!({"requests": 4, "cancelled": 0, "open": 0})).await;
+}
+
+#[tokio::test]
+async fn a_reset_connection_carries_no_byte_of_an_answer() {
+    let simulator = simulator();
+    let address = listening(simulator.clone()).await;
+    assert_eq!(read_to_end(asked(address, "reset").await).await, "");
+    stats_become(&simulator, json!({"requests": 1, "cancelled": 0, "open": 0})).await;
+}
+
+#[tokio::test]
+async fn keys_are_counted_by_their_ends_and_only_so_many() {
+    let simulator = simulator();
+    for n in 0..200 {
+        let mut request = request("/claude/v1/messages", &json!({}));
+        request.headers_mut().insert("x-api-key", axum::http::HeaderValue::try_from(format!("secret-key-{:04}", n % 100)).unwrap());
+        send(&simulator, request).await;
+    }
+    let by_key = get(&simulator, "/simulator/stats").await.said("/claude/by_key");
+    assert_eq!((by_key.as_object().unwrap().len(), &by_key["0007"]), (64, &json!(2)));
 }
 
 #[tokio::test]
@@ -116,7 +137,9 @@ async fn requests_are_remembered_without_their_credentials() {
         (&json!("POST"), &json!("key=[redacted]&n=1"), &json!("[redacted]"))
     );
     assert_eq!((&last["body"]["contents"][0]["parts"][0]["text"], &last["cancelled"]), (&json!("149"), &json!(false)));
-    assert_eq!(get(&simulator, "/simulator/stats").await.said("/gemini"), json!({"requests": 150, "cancelled": 0, "open": 0}));
+    let stats = get(&simulator, "/simulator/stats").await;
+    assert_eq!(stats.said("/gemini"), json!({"requests": 150, "cancelled": 0, "open": 0, "by_key": {"cret": 150}}));
+    assert!(!stats.body.contains("secret"));
 }
 
 #[tokio::test]

@@ -85,6 +85,22 @@ async fn the_retry_hint_stands_where_the_provider_puts_it() {
 }
 
 #[tokio::test]
+async fn what_is_left_of_a_limit_is_told_in_the_providers_own_words() {
+    let openai = faulty("openai", "remaining=0;reset-ms=500").await;
+    assert_eq!((openai.header("x-ratelimit-remaining-requests"), openai.header("x-ratelimit-reset-requests")), ("0", "500ms"));
+    assert_eq!(faulty("openai", "status=429;reset-ms=1500").await.header("x-ratelimit-reset-requests"), "1.5s");
+    assert_eq!(faulty("openai", "reset-ms=363000").await.header("x-ratelimit-reset-requests"), "6m3s");
+    let mistral = faulty("mistral", "remaining=3;reset-ms=500").await;
+    assert_eq!(mistral.header("x-ratelimit-remaining-req-minute"), "3");
+    let claude = faulty("claude", "remaining=0;reset-ms=500").await;
+    assert_eq!(claude.header("anthropic-ratelimit-requests-remaining"), "0");
+    let (now, then) = (crate::simulate::clock::now(), claude.header("anthropic-ratelimit-requests-reset"));
+    assert!((now..=now + 2).any(|second| crate::simulate::clock::rfc3339(second) == then), "{then}");
+    let gemini = faulty("gemini", "remaining=0;reset-ms=500").await;
+    assert!(gemini.headers.keys().all(|name| !name.as_str().contains("ratelimit")), "{:?}", gemini.headers);
+}
+
+#[tokio::test]
 async fn html_and_garbage_are_no_json() {
     let html = faulty("openai", "html=502").await;
     assert_eq!(
@@ -162,6 +178,24 @@ async fn pieces_change_the_cut_and_not_the_bytes() {
     }
     let mut body = simulator().oneshot(streamed("gemini", "chunk-bytes=3")).await.unwrap().into_body();
     assert_eq!(body.frame().await.unwrap().unwrap().data_ref().unwrap().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dripping_body_comes_whole_and_slowly() {
+    for request in [whole("gpt-5.4--chunk-bytes=10;drip-ms=1000"), streamed("gemini", "chunk-bytes=10;drip-ms=1000")] {
+        let began = tokio::time::Instant::now();
+        let (body, clean) = read(&simulator(), request).await;
+        let pauses = body.len().div_ceil(10) as u64 - 1;
+        assert!(clean && pauses > 10);
+        assert!(began.elapsed() >= Duration::from_secs(pauses), "{pauses} pauses took {:?}", began.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn a_reset_is_no_answer() {
+    for provider in PATHS.map(|(provider, _)| provider) {
+        assert_eq!(read(&simulator(), streamed(provider, "reset")).await, (String::new(), false), "{provider}");
+    }
 }
 
 #[tokio::test]
@@ -277,8 +311,45 @@ async fn a_script_is_played_in_order_for_its_provider() {
         (json!({"provider": "acme", "faults": []}), "there are openai, gemini, mistral, claude"),
         (json!({"faults": []}), "missing field `provider`"),
         (json!({"provider": "openai", "faults": vec![""; 1001]}), "at most 1000"),
+        (json!({"provider": "openai", "faults": [], "chance": 0.5}), "`chance` needs `always`"),
+        (json!({"provider": "openai", "faults": [], "always": true, "chance": 2}), "`chance` is from 0 to 1"),
     ] {
         let got = send(&simulator, script("POST", body)).await;
         assert!(got.status.as_u16() == 400 && got.body.contains(words), "{}", got.body);
     }
+}
+
+#[tokio::test]
+async fn an_outage_lasts_until_it_is_cleared_and_may_be_one_keys_alone() {
+    let simulator = simulator();
+    let script = |method: &str, body: Value| {
+        let request = Request::builder().method(method).uri("/simulator/script").body(Body::from(body.to_string())).unwrap();
+        let simulator = simulator.clone();
+        async move { send(&simulator, request).await }
+    };
+    let with_key = |provider: &str, key: &str| {
+        let mut request = streamed(provider, "");
+        request.headers_mut().remove("x-simulate");
+        let (name, value) = match provider {
+            "gemini" => ("x-goog-api-key", key.to_owned()),
+            "claude" => ("x-api-key", key.to_owned()),
+            _ => ("authorization", format!("Bearer {key}")),
+        };
+        request.headers_mut().insert(name, HeaderValue::try_from(value).unwrap());
+        let simulator = simulator.clone();
+        async move { send(&simulator, request).await.status.as_u16() }
+    };
+    for provider in PATHS.map(|(provider, _)| provider) {
+        let expired = json!({"provider": provider, "key": "secret-a", "always": true, "faults": ["status=401"]});
+        assert_eq!(script("POST", expired).await.status.as_u16(), 200);
+        for _ in 0..3 {
+            assert_eq!((with_key(provider, "secret-a").await, with_key(provider, "secret-b").await), (401, 200), "{provider}");
+        }
+    }
+    script("POST", json!({"provider": "openai", "always": true, "faults": ["status=500"]})).await;
+    assert_eq!((with_key("openai", "secret-b").await, with_key("mistral", "secret-b").await), (500, 200));
+    script("POST", json!({"provider": "openai", "key": "secret-b", "faults": ["status=503"]})).await;
+    assert_eq!((with_key("openai", "secret-b").await, with_key("openai", "secret-b").await), (503, 500));
+    script("DELETE", Value::Null).await;
+    assert_eq!((with_key("openai", "secret-a").await, with_key("openai", "secret-b").await), (200, 200));
 }

@@ -1,4 +1,4 @@
-//! What happened to plugins: a bounded history, and a live feed of the same.
+//! What happened to plugins and the configuration: a bounded history, and a live feed of the same.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -9,7 +9,7 @@ use tokio::sync::broadcast;
 /// Events kept for listing; the same number may wait for a slow listener, who then misses the oldest.
 const KEPT: usize = 256;
 
-/// One thing that happened to a plugin file.
+/// One thing that happened to a plugin file or to the configuration file.
 #[derive(Debug, Clone, Serialize)]
 pub struct Event {
     /// Counts up from 1 in the life of the process.
@@ -18,9 +18,9 @@ pub struct Event {
     pub at: Timestamp,
     #[serde(rename = "type")]
     pub kind: EventKind,
-    /// The provider id that the plugin serves, where it is known.
+    /// The provider id that a plugin serves, where it is known.
     pub plugin: Option<String>,
-    /// The file's name in the plugins folder.
+    /// The file's name in its folder.
     pub file: String,
     pub version: Option<String>,
     pub sha256: Option<String>,
@@ -40,6 +40,9 @@ pub enum EventKind {
     Rejected,
     RolledBack,
     Removed,
+    ConfigLoaded,
+    ConfigRejected,
+    ConfigRemoved,
 }
 
 impl EventKind {
@@ -50,6 +53,9 @@ impl EventKind {
             Self::Rejected => "rejected",
             Self::RolledBack => "rolled_back",
             Self::Removed => "removed",
+            Self::ConfigLoaded => "config_loaded",
+            Self::ConfigRejected => "config_rejected",
+            Self::ConfigRemoved => "config_removed",
         }
     }
 }
@@ -69,13 +75,18 @@ impl Default for Events {
 
 impl Events {
     /// Records an event, logs it, and tells the listeners. `event.id` is set here.
-    pub(super) fn say(&self, mut event: Event) {
+    pub(crate) fn say(&self, mut event: Event) {
         let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
         event.id = history.back().map_or(1, |last| last.id + 1);
         let Event { kind, plugin, file, version, reason, .. } = &event;
         match kind {
             EventKind::Rejected => tracing::warn!(plugin, file, reason, "plugin rejected"),
-            _ => tracing::info!(plugin, file, version, "plugin {}", kind.as_str().replace('_', " ")),
+            EventKind::ConfigRejected => tracing::warn!(file, reason, "configuration rejected"),
+            EventKind::ConfigLoaded => tracing::info!(file, "configuration loaded"),
+            EventKind::ConfigRemoved => tracing::info!(file, "configuration removed"),
+            EventKind::Loaded | EventKind::Replaced | EventKind::RolledBack | EventKind::Removed => {
+                tracing::info!(plugin, file, version, "plugin {}", kind.as_str().replace('_', " "))
+            }
         }
         history.push_back(event.clone());
         if history.len() > KEPT {
