@@ -6,12 +6,15 @@
 //! Nobody holds a connection by doing nothing: a head has its time, a client that takes nothing of its answer has `WRITE_TIMEOUT`, and the kernel asks for signs of life from
 //! one that is silent. A connection that ends drops its requests' bodies and answers, and with an answer goes the request upstream.
 
+mod patience;
+
 use crate::config::ServerConfig;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderValue, Version, header};
 use axum::response::Response;
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
@@ -101,6 +104,10 @@ pub async fn serve(listener: TcpListener, router: Router, config: &ServerConfig,
         }
         while connections.try_join_next().is_some() {}
     }
+    // What the kernel has accepted already is not lost either.
+    while let Some(Ok((stream, peer))) = listener.accept().now_or_never() {
+        connections.spawn(connection(stream, peer, builder.clone(), router.clone(), &graceful, config));
+    }
     drop(listener);
     if tokio::time::timeout(config.shutdown_grace, graceful.shutdown()).await.is_err() {
         tracing::warn!(
@@ -128,7 +135,7 @@ fn builder(header_read_timeout: Duration) -> Builder<TokioExecutor> {
 }
 
 /// A body that is not read to its end closes the connection; the client is told, so that it does not send its next request there.
-async fn respond(request: hyper::Request<Incoming>, peer: SocketAddr, router: Router) -> Result<Response, Infallible> {
+async fn respond(request: hyper::Request<Incoming>, peer: SocketAddr, router: Router, patience: Duration) -> Result<Response, Infallible> {
     let one_way = request.version() <= Version::HTTP_11;
     // Who waits to be told to send its body has not sent it.
     let sends = !request.headers().contains_key(header::EXPECT);
@@ -139,7 +146,7 @@ async fn respond(request: hyper::Request<Incoming>, peer: SocketAddr, router: Ro
     if one_way && is_unread(rest, sends).await {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    Ok(response)
+    Ok(if one_way { response } else { patience::bounded(response, patience) })
 }
 
 /// Whether something of a body is unread still. What a client goes on sending is then read for a while beside the answer, and thrown away.
@@ -230,13 +237,13 @@ fn connection(
     }
     let mut stream = TimeoutWriter::new(stream);
     stream.set_timeout(Some(config.write_timeout));
-    let head_timeout = config.header_read_timeout;
+    let (head_timeout, patience) = (config.header_read_timeout, config.write_timeout);
     let spoke = Arc::new(AtomicBool::new(false));
     let service = {
         let spoke = Arc::clone(&spoke);
         service_fn(move |request: hyper::Request<Incoming>| {
             spoke.store(true, Ordering::Relaxed);
-            respond(request, peer, router.clone())
+            respond(request, peer, router.clone(), patience)
         })
     };
     let served = graceful.watch(builder.serve_connection(TokioIo::new(Box::pin(stream)), service).into_owned());

@@ -29,6 +29,10 @@
 //! | `stall-after=3`, `stall-ms=5000` | after three frames nothing for that long (10 minutes if not said, and at most), then the rest |
 //! | `chunk-bytes=3`, `split=seed:7` | the body goes out in pieces of that size, or of random sizes, each flushed |
 //! | `drip-ms=50` | that pause before every such piece but the first |
+//!
+//! A script is `{"provider": "openai", "faults": ["status=429", ""]}`, posted to `/simulator/script`: the next requests are hit by one text each. With
+//! `"key": "secret-a"` only requests with that key are (an expired key is `status=401`). With `"always": true` every request is, by one of the texts at
+//! random, until the script is deleted; with `"chance": 0.2` beside it, only that share.
 
 use std::time::Duration;
 

@@ -72,7 +72,9 @@ impl Journal {
         let counts = &self.counts[provider as usize];
         counts.requests.fetch_add(1, Ordering::Relaxed);
         counts.open.fetch_add(1, Ordering::Relaxed);
-        counts.count_key(seen.key.unwrap_or_default());
+        if let Some(key) = seen.key {
+            counts.count_key(key);
+        }
         let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
         if requests.len() == MAX_REQUESTS {
             requests.pop_front();

@@ -67,7 +67,9 @@ type Refused = (Account, ApiError);
 type Asked = Result<(Account, ChatResponse, Vec<Dropped>), Refused>;
 
 fn refused(account: Account, failure: &CallFailure) -> Refused {
-    (account, ApiError::of_call(failure, Dialect::Query, &|path| Dialect::Query.parameter(path)))
+    let mut error = ApiError::of_call(failure, Dialect::Query, &|path| Dialect::Query.parameter(path));
+    error.attempts = attempts(&account);
+    (account, error)
 }
 
 /// Reads and parses a question of the simple form.
