@@ -6,7 +6,7 @@
 //! is configured, and a model that its adapter does not list, which is a caller's text, is `other`.
 
 use crate::admission::Admission;
-use crate::attempt::Attempt;
+use crate::attempt::{Attempt, Why};
 use crate::health::{BreakerState, Report};
 use crate::provider::Snapshot;
 use crate::state::App;
@@ -25,6 +25,7 @@ const ATTEMPT_DURATION: &str = "llm_gateway_attempt_duration_seconds";
 const FIRST_BYTE: &str = "llm_gateway_first_byte_seconds";
 const RETRIES: &str = "llm_gateway_retries_total";
 const FALLBACKS: &str = "llm_gateway_fallbacks_total";
+const HEDGES: &str = "llm_gateway_hedges_total";
 const REFUSED: &str = "llm_gateway_refused_total";
 const CONFIG_RELOADS: &str = "llm_gateway_config_reloads_total";
 const PLUGIN_FAULTS: &str = "llm_gateway_plugin_faults_total";
@@ -64,12 +65,11 @@ pub fn attempt(attempt: &Attempt, before: Option<&Attempt>) {
     if let Some(first_byte) = attempt.first_byte {
         histogram!(FIRST_BYTE, "provider" => provider(), "model" => model()).record(first_byte);
     }
-    match before {
-        None => {}
-        Some(before) if (&before.provider, &before.model) == (&attempt.provider, &attempt.model) => {
-            counter!(RETRIES, "provider" => provider()).increment(1);
-        }
-        Some(before) => counter!(FALLBACKS, "provider" => before.provider.clone()).increment(1),
+    match (attempt.why, before) {
+        (Why::Retry | Why::OtherKey, _) => counter!(RETRIES, "provider" => provider()).increment(1),
+        (Why::Fallback, Some(before)) => counter!(FALLBACKS, "provider" => before.provider.clone()).increment(1),
+        (Why::Hedge, _) => counter!(HEDGES, "provider" => provider()).increment(1),
+        (Why::First | Why::Fallback, _) => {}
     }
 }
 
@@ -135,6 +135,7 @@ fn describe() {
     describe_histogram!(FIRST_BYTE, "Upstream calls from sending to the head of the answer.");
     describe_counter!(RETRIES, "Upstream calls that tried the same model again.");
     describe_counter!(FALLBACKS, "Upstream calls that went elsewhere after this provider's model had failed.");
+    describe_counter!(HEDGES, "Upstream calls that were made beside one that was slow to answer.");
     describe_counter!(REFUSED, "Requests that the gateway had no room for.");
     describe_counter!(CONFIG_RELOADS, "Changes of the configuration file, applied or refused.");
     describe_counter!(PLUGIN_FAULTS, "Calls of a plugin that failed by its own fault.");
@@ -190,7 +191,7 @@ fn escaped(label: &str) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::attempt::{Observer, Why};
+    use crate::attempt::Observer;
     use crate::config::AdmissionConfig;
     use crate::domain::{CallContext, ErrorKind, RequestId};
     use crate::settle::{Account, Ending};
@@ -244,8 +245,8 @@ mod tests {
         let series = scraped(|| {
             let mut account = account();
             make(&mut account, attempted("openai", "gpt", Some(ErrorKind::Overloaded)));
-            make(&mut account, attempted("openai", "gpt", Some(ErrorKind::Overloaded)));
-            make(&mut account, attempted("claude", "opus", None));
+            make(&mut account, Attempt { why: Why::Retry, ..attempted("openai", "gpt", Some(ErrorKind::Overloaded)) });
+            make(&mut account, Attempt { why: Why::Fallback, ..attempted("claude", "opus", None) });
             account.close(Ending { status: 200, error: None });
         });
         for (name, value) in [

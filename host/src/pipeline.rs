@@ -88,6 +88,6 @@ fn decide<T>(gateway: &Gateway, decide: Decide<T>, target: &Target, needs: &Need
 }
 
 fn failed(error: AttemptError, account: &Account) -> CallFailure {
-    let told = account.history(error.retry_after(Timestamp::now()));
+    let told = account.history((error.kind(), error.retry_after(Timestamp::now())));
     CallFailure::Attempt(error, told)
 }

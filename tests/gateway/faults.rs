@@ -6,7 +6,8 @@ use serde_json::json;
 #[tokio::test(flavor = "multi_thread")]
 async fn failures_keep_their_meaning_and_the_providers_words() {
     let simulator = Simulator::start();
-    let gateway = Setup::simulated(&simulator).start();
+    // More failures than a provider that is to be asked on may have.
+    let gateway = Setup::simulated(&simulator).config("[breaker]\nmin_requests = 1000\n").start();
     for provider in crate::support::ADAPTERS {
         for (fault, status, attempts) in [
             ("status=400", 400, "1"),

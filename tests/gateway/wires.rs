@@ -49,9 +49,10 @@ async fn errors_have_the_form_and_the_status_of_the_callers_wire() {
         ("html=502", 502, 502, "server_error", "api_error"),
         ("status=504", 504, 504, "server_error", "timeout_error"),
     ] {
-        for wire in WIRES {
+        // A model each: one that was limited on a wire is left alone on the next.
+        for (wire, model) in WIRES.into_iter().zip(["openai/gpt-6-sol", "openai/gpt-6-luna", "openai/gpt-5.6-sol"]) {
             simulator.script("openai", &[fault]).await;
-            let response = post(&gateway, wire, &body(wire, "openai", "Hello", false)).await;
+            let response = post(&gateway, wire, &body(wire, model, "Hello", false)).await;
             let (status, kind) = if wire == "/v1/messages" { (messages, messages_type) } else { (chat, chat_type) };
             assert_eq!(
                 (response.status().as_u16(), header(&response, "x-gateway-error-origin").as_deref()),

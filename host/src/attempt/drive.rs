@@ -6,7 +6,7 @@
 //! Nothing is held while nothing is asked: a turn is given back before a backoff. All of it runs in the caller's future, so it ends when the caller leaves.
 
 use super::failure::{AttemptError, LeftAlone, UpstreamError};
-use super::retry::{self, Next};
+use super::retry::{self, Advice, Again, Next};
 use super::{Attempt, Driver, Exchange, Observer, Target, Why};
 use crate::admission::Turn;
 use crate::config::{RetryPolicy, Rules};
@@ -97,6 +97,14 @@ struct Tried<A> {
     result: Result<A, AttemptError>,
 }
 
+/// Whether a candidate may be asked now.
+enum Leave {
+    Given((Turn, Pass)),
+    Refused(Refusal),
+    /// The gateway has no turn for it.
+    Overloaded(AttemptError),
+}
+
 /// What became of a candidate.
 enum Step<A> {
     Answered(Driven<A>),
@@ -166,6 +174,8 @@ impl<E: Exchange, O: Observer> Course<'_, E, O> {
                 return Err(error);
             }
             let wait = retry::wait_for(&self.policy, self.left_alone.iter().map(LeftAlone::of), waits, self.until.left(), &mut rand::rng());
+            // Else all who are refused would wait here, and take the places of those who ask others.
+            let wait = wait.filter(|_| self.may_retry(&plan.first));
             let Some(wait) = wait else { return Err(AttemptError::LeftAlone(self.left_alone)) };
             tokio::time::sleep(wait).await;
             (waits, self.backoff) = (waits + 1, self.backoff + wait);
@@ -178,18 +188,22 @@ impl<E: Exchange, O: Observer> Course<'_, E, O> {
         let mut hedge_failed = false;
         let (mut retries, mut keys_left) = (0, keys);
         loop {
-            let turn = match turn(self.driver, self.until).await {
-                Ok(turn) => turn,
-                Err(error) => return (Step::Over(self.failed.take().unwrap_or(error)), hedge_failed),
+            let leave = match self.leave(candidate).await {
+                Leave::Given(leave) => leave,
+                Leave::Refused(refusal) => match self.come_back(candidate, refusal, retries) {
+                    Some(after) => {
+                        tokio::time::sleep(after).await;
+                        (retries, self.backoff) = (retries + 1, self.backoff + after);
+                        continue;
+                    }
+                    None => {
+                        self.leave_alone(candidate, refusal);
+                        return (Step::Next, hedge_failed);
+                    }
+                },
+                Leave::Overloaded(error) => return (Step::Over(self.failed.take().unwrap_or(error)), hedge_failed),
             };
-            let pass = match self.driver.health.admit(subject(candidate), Instant::now()) {
-                Ok(pass) => pass,
-                Err(refusal) => {
-                    self.leave_alone(candidate, refusal);
-                    return (Step::Next, hedge_failed);
-                }
-            };
-            let tried = match self.race(candidate, (turn, pass), hedge.take()).await {
+            let tried = match self.race(candidate, leave, hedge.take()).await {
                 Raced::Second(driven) => return (Step::Answered(*driven), hedge_failed),
                 Raced::First { tried, hedge_failed: in_vain } => {
                     hedge_failed |= in_vain;
@@ -206,15 +220,19 @@ impl<E: Exchange, O: Observer> Course<'_, E, O> {
                 return (Step::Over(error), hedge_failed);
             }
             keys_left = keys_left.saturating_sub(1);
-            let advice = error.advice(Timestamp::now(), reset);
-            if keys_left > 0 && error.is_of_the_key() {
-                (self.why, self.backoff) = (Why::OtherKey, Duration::ZERO);
-                self.note(error);
-                continue;
+            let mut advice = error.advice(Timestamp::now(), reset);
+            if keys > 1 && error.is_of_the_key() {
+                if keys_left > 0 && self.may_ask_with_another_key(candidate, &error) {
+                    (self.why, self.backoff) = (Why::OtherKey, Duration::ZERO);
+                    self.note(error);
+                    continue;
+                }
+                // Which key is good again first, the last one's failure does not say.
+                advice.again = self.until_a_key_is_free(candidate).map_or(advice.again, Again::After);
             }
             let next = retry::next(&self.policy, advice, retries, self.until.left(), &mut rand::rng());
             match next {
-                Next::Retry { after } if self.driver.health.may_retry(&candidate.provider.id, Instant::now()) => {
+                Next::Retry { after } if self.may_retry(candidate) => {
                     self.note(error);
                     tokio::time::sleep(after).await;
                     (retries, self.backoff, self.why) = (retries + 1, after, Why::Retry);
@@ -227,6 +245,54 @@ impl<E: Exchange, O: Observer> Course<'_, E, O> {
                 }
                 Next::Retry { .. } | Next::Fallback => return (Step::Over(error), hedge_failed),
             }
+        }
+    }
+
+    /// A turn, and leave to ask with it. Nobody waits for a turn to ask whom it is known that it is left alone.
+    async fn leave(&self, candidate: &Candidate) -> Leave {
+        let (driver, until) = (self.driver, self.until);
+        let turn = match driver.admission.try_turn() {
+            Some(turn) => turn,
+            None => {
+                if let Some(refusal) = driver.health.refuses(subject(candidate), Instant::now()) {
+                    return Leave::Refused(refusal);
+                }
+                match turn(driver, until).await {
+                    Ok(turn) => turn,
+                    Err(error) => return Leave::Overloaded(error),
+                }
+            }
+        };
+        match driver.health.admit(subject(candidate), Instant::now()) {
+            Ok(pass) => Leave::Given((turn, pass)),
+            Err(refusal) => Leave::Refused(refusal),
+        }
+    }
+
+    /// Whom a request has asked already, and who takes no more for a while, it comes back to like after any other failure.
+    fn come_back(&self, candidate: &Candidate, refusal: Refusal, retries: u32) -> Option<Duration> {
+        let (Refusal::Limited { until }, Why::Retry | Why::OtherKey) = (refusal, self.why) else { return None };
+        let advice = Advice { again: Again::After(until.saturating_duration_since(Instant::now())), elsewhere: true };
+        match retry::next(&self.policy, advice, retries, self.until.left(), &mut rand::rng()) {
+            Next::Retry { after } => self.may_retry(candidate).then_some(after),
+            Next::Fallback | Next::GiveUp => None,
+        }
+    }
+
+    fn may_retry(&self, candidate: &Candidate) -> bool {
+        self.driver.health.may_retry(&candidate.provider.id, Instant::now())
+    }
+
+    /// Keys that are limited one after the other are a storm like any; one that is not accepted is found out once.
+    fn may_ask_with_another_key(&self, candidate: &Candidate, error: &AttemptError) -> bool {
+        error.kind() != ErrorKind::RateLimited || self.may_retry(candidate)
+    }
+
+    fn until_a_key_is_free(&self, candidate: &Candidate) -> Option<Duration> {
+        let now = Instant::now();
+        match self.driver.health.refuses(subject(candidate), now) {
+            Some(Refusal::Limited { until }) => Some(until.saturating_duration_since(now)),
+            Some(Refusal::Open { .. }) | None => None,
         }
     }
 
@@ -264,8 +330,8 @@ impl<E: Exchange, O: Observer> Course<'_, E, O> {
             return Raced::First { tried: asking.once(candidate, &mut self.exchange, attempt, (turn, pass)).await, hedge_failed: false };
         };
         let (began, loser) = (Instant::now(), attempt.clone());
-        let mut exchanges = (self.exchange.clone(), self.exchange.clone());
-        let mut first = pin!(asking.once(candidate, &mut exchanges.0, attempt, (turn, pass)));
+        let mut own = self.exchange.clone();
+        let mut first = pin!(asking.once(candidate, &mut own, attempt, (turn, pass)));
         tokio::select! {
             tried = first.as_mut() => return Raced::First { tried, hedge_failed: false },
             () = tokio::time::sleep(hedge.after) => {}
@@ -276,12 +342,18 @@ impl<E: Exchange, O: Observer> Course<'_, E, O> {
         let attempt = self.begin(hedge.candidate, &leave.1, Why::Hedge);
         let hedge_began = Instant::now();
         let hedge_loser = attempt.clone();
-        let mut second = pin!(asking.once(hedge.candidate, &mut exchanges.1, attempt, leave));
+        let mut hedging = self.exchange.clone();
+        let mut second = pin!(asking.once(hedge.candidate, &mut hedging, attempt, leave));
         tokio::select! {
             tried = first.as_mut() => match &tried.result {
                 Ok(_) => {
                     self.observer.ended(hedge_loser.lost(hedge_began.elapsed()));
                     Raced::First { tried, hedge_failed: false }
+                }
+                // What is wrong with the request is wrong everywhere.
+                Err(error) if !error.advice(Timestamp::now(), None).elsewhere => {
+                    self.observer.ended(hedge_loser.lost(hedge_began.elapsed()));
+                    Raced::First { tried, hedge_failed: true }
                 }
                 Err(_) => {
                     let later = second.await;
@@ -387,8 +459,10 @@ async fn turn(driver: &Driver, until: Until) -> Result<Turn, AttemptError> {
 fn report<A>(pass: Pass, result: &Result<A, AttemptError>, attempt: &Attempt) {
     let now = Instant::now();
     match result {
+        // Nobody was asked: an adapter's own estimate.
+        Ok(_) if attempt.status.is_none() => drop(pass),
         Ok(_) => pass.succeeded(attempt.first_byte.unwrap_or(attempt.waited), now),
-        Err(error) if error.is_the_upstreams() => {
+        Err(error) if error.is_the_upstreams(attempt) => {
             let told = error.retry_after(Timestamp::now());
             let reset = attempt.limits_reset.filter(|_| error.kind() == ErrorKind::RateLimited);
             pass.failed(error.kind(), told.or(reset), now);
@@ -448,7 +522,7 @@ mod tests {
 
         fn address(&mut self, _candidate: &Candidate) {}
 
-        async fn run(&mut self, target: &Target<'_>, _attempt: &mut Attempt) -> Result<String, AttemptError> {
+        async fn run(&mut self, target: &Target<'_>, attempt: &mut Attempt) -> Result<String, AttemptError> {
             let provider = target.candidate.provider.id.clone();
             let (after, result) = {
                 let mut scripts = self.0.lock().unwrap();
@@ -456,6 +530,7 @@ mod tests {
                 if script.len() > 1 { script.pop_front().unwrap() } else { script[0].clone() }
             };
             tokio::time::sleep(after).await;
+            attempt.status = Some(200);
             result.map(|()| provider)
         }
     }
@@ -484,7 +559,7 @@ mod tests {
         Driver {
             upstream: Upstream::new(1 << 20),
             retry,
-            health: Arc::new(Health::new(0.2)),
+            health: Arc::new(Health::new(0.2, 1000)),
             admission: Arc::new(Admission::new(admission)),
         }
     }
@@ -595,6 +670,40 @@ mod tests {
         let exchange = Scripted::new(&[("a", &[(MS, limited)]), ("b", &[(MS, no_key)])]);
         let outcome = driver().drive(plan(&["a", "b"]), &context(None), exchange, &mut Seen::default()).await;
         assert_eq!(outcome.err().map(|error| error.kind()), Some(ErrorKind::RateLimited));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_limited_is_waited_for_and_everybody_comes_through() {
+        let limited = Err(failure(FailureKind::RateLimited, Retry::After(1000)));
+        let driver = Arc::new(Driver { admission: wide().admission, ..driver() });
+        // The first to come is refused, and with it all who come within the second.
+        let script = Scripted::new(&[("a", &[(MS, limited), (MS, Ok(()))])]);
+        let requests: Vec<_> = (0..10)
+            .map(|_| {
+                let (driver, script) = (Arc::clone(&driver), script.clone());
+                tokio::spawn(async move { driver.drive(plan(&["a"]), &context(None), script, &mut Seen::default()).await.is_ok() })
+            })
+            .collect();
+        for request in requests {
+            assert!(request.await.unwrap());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whom_nobody_answers_for_long_is_asked_after_others() {
+        let driver = wide();
+        let candidate = candidate("a");
+        let well = Scripted::new(&[("a", &[(100 * MS, Ok(()))])]);
+        for _ in 0..200 {
+            driver.drive(plan(&["a"]), &context(None), well.clone(), &mut Seen::default()).await.ok().unwrap();
+        }
+        tokio::time::sleep(10 * SECOND).await;
+        let hanging = Scripted::new(&[("a", &[(3600 * SECOND, Ok(()))])]);
+        for _ in 0..15 {
+            let late = driver.drive(plan(&["a"]), &context(Some(750 * MS)), hanging.clone(), &mut Seen::default()).await;
+            assert_eq!(late.err().map(|error| error.kind()), Some(ErrorKind::Timeout));
+        }
+        assert!(driver.health.standing(subject(&candidate), Instant::now()).is_slow);
     }
 
     fn hedged(providers: &[&str]) -> Plan {

@@ -1,5 +1,6 @@
 //! Why an attempt failed, and what that allows. Pure.
 
+use super::Attempt;
 use super::drive::Late;
 use super::fetch::FetchError;
 use super::retry::{Advice, Again};
@@ -60,7 +61,7 @@ impl LeftAlone {
 impl std::fmt::Display for LeftAlone {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { provider, model, is_limited, wait } = self;
-        let why = if *is_limited { "refuses further requests (its rate limit)" } else { "failed too often and is left alone" };
+        let why = if *is_limited { "refuses further requests (its rate limit)" } else { "fails or does not answer, and is left alone" };
         write!(f, "{provider}/{model} {why} for another {:.1} s", wait.as_secs_f64())
     }
 }
@@ -232,9 +233,11 @@ impl AttemptError {
     }
 
     /// Whether it says something of the provider, or its plugin.
-    pub(super) fn is_the_upstreams(&self) -> bool {
+    pub(super) fn is_the_upstreams(&self, attempt: &Attempt) -> bool {
         match self {
-            Self::Plugin(fault) => *fault != Fault::NoRoom,
+            // One that breaks on a caller's request says nothing of others' requests.
+            Self::Plugin(_) if attempt.status.is_none() => false,
+            Self::Plugin(fault) => !fault.is_the_gateways(),
             _ => self.origin() == Origin::Provider,
         }
     }
@@ -296,8 +299,10 @@ fn again(retry: &Retry, now: Timestamp) -> Again {
     match retry {
         Retry::Never => Again::Never,
         Retry::Backoff => Again::AfterBackoff,
+        // At once, or a time that has been: by a clock that is not ours all who were refused would come back together.
+        Retry::After(0) => Again::AfterBackoff,
         Retry::After(ms) => Again::After(Duration::from_millis(u64::from(*ms))),
-        Retry::At(at) => until(at, now).map_or(Again::AfterBackoff, Again::After),
+        Retry::At(at) => until(at, now).filter(|wait| !wait.is_zero()).map_or(Again::AfterBackoff, Again::After),
     }
 }
 

@@ -8,20 +8,20 @@ use std::time::Duration;
 /// Candidates that are told of; more nobody reads.
 const MAX_TOLD: usize = 5;
 
-/// Who was asked how often and failed how, who was not asked, and what the caller can do. Nothing where one attempt failed, whose own words say it all.
-pub fn sentence(attempts: &[Attempt], left_alone: &[LeftAlone], retry_after: Option<Duration>) -> Option<String> {
+/// Who was asked how often and failed how, who was not asked, and what the caller can do. `told`: the failure that the caller is told, and when to come back. Nothing where one attempt failed, whose own words say it all.
+pub fn sentence(attempts: &[Attempt], left_alone: &[LeftAlone], told: (ErrorKind, Option<Duration>)) -> Option<String> {
     if attempts.len() < 2 && (attempts.is_empty() || left_alone.is_empty()) {
         return None;
     }
-    let mut told: Vec<String> = attempts.chunk_by(|a, b| same_failure(a, b)).map(asked).collect();
-    told.extend(left_alone.iter().map(LeftAlone::to_string));
-    let more = told.len().saturating_sub(MAX_TOLD);
-    told.truncate(MAX_TOLD);
-    let mut sentence = told.join("; ");
+    let mut each: Vec<String> = attempts.chunk_by(|a, b| same_failure(a, b)).map(asked).collect();
+    each.extend(left_alone.iter().map(LeftAlone::to_string));
+    let more = each.len().saturating_sub(MAX_TOLD);
+    each.truncate(MAX_TOLD);
+    let mut sentence = each.join("; ");
     if more > 0 {
         let _ = write!(sentence, "; and {more} more");
     }
-    let _ = write!(sentence, "; {}", what_to_do(attempts.last()?.error.as_ref()?.0, retry_after));
+    let _ = write!(sentence, "; {}", what_to_do(told));
     Some(sentence)
 }
 
@@ -45,7 +45,7 @@ fn asked(same: &[Attempt]) -> String {
     format!("{}/{} was asked {times}: {status}{kind}", first.provider, first.model)
 }
 
-fn what_to_do(kind: ErrorKind, retry_after: Option<Duration>) -> String {
+fn what_to_do((kind, retry_after): (ErrorKind, Option<Duration>)) -> String {
     let when = retry_after.map_or("later".to_owned(), |wait| format!("in {:.0} s", wait.as_secs_f64().ceil().max(1.0)));
     match kind {
         ErrorKind::Authentication | ErrorKind::Permission | ErrorKind::QuotaExhausted => {
@@ -93,14 +93,14 @@ mod tests {
     #[test]
     fn one_sentence_says_who_was_asked_who_was_not_and_what_to_do() {
         let one = attempt("rocket", Some(503), ErrorKind::Overloaded);
-        assert_eq!(sentence(std::slice::from_ref(&one), &[], None), None);
+        assert_eq!(sentence(std::slice::from_ref(&one), &[], (ErrorKind::Overloaded, None)), None);
         let attempts = [one.clone(), one, attempt("sled", None, ErrorKind::Unreachable)];
         let left_alone = LeftAlone { provider: "acme".into(), model: "kite".into(), is_limited: false, wait: Duration::from_millis(3200) };
         assert_eq!(
-            sentence(&attempts, &[left_alone], Some(Duration::from_millis(1500))).as_deref(),
+            sentence(&attempts, &[left_alone], (ErrorKind::Overloaded, Some(Duration::from_millis(1500)))).as_deref(),
             Some(
-                "acme/rocket was asked 2 times: 503, overloaded; acme/sled was asked once: unreachable; acme/kite failed too often and is left alone for \
-                 another 3.2 s; try again in 2 s, or name another model"
+                "acme/rocket was asked 2 times: 503, overloaded; acme/sled was asked once: unreachable; acme/kite fails or does not answer, and is left \
+                 alone for another 3.2 s; try again in 2 s, or name another model"
             )
         );
     }

@@ -41,7 +41,7 @@ use crate::plugin::{CallError, Fault, InFlight};
 use crate::provider::Credential;
 use drive::Until;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use upstream::Reply;
 
 /// Of what an adapter says that it dropped: entries, and bytes of each text.
@@ -198,14 +198,15 @@ impl Target<'_> {
 
     /// Sends what an adapter encoded. A request that can't be sent is the plugin's fault.
     async fn send(&self, version: &InFlight, request: HttpRequest, blobs: &Blobs, attempt: &mut Attempt) -> Result<Reply, AttemptError> {
+        let began = Instant::now();
         let sent = self.driver.upstream.send(self, request, blobs).await;
+        attempt.waited = began.elapsed();
         let reply = sent.inspect_err(|error| {
             if matches!(error, AttemptError::Plugin(_)) {
                 version.count_fault();
             }
         })?;
         attempt.status = Some(reply.status());
-        attempt.waited = reply.waited;
         attempt.first_byte = Some(reply.waited);
         attempt.limits_reset = limits::learn(self, &self.ready()?.version, &reply).await;
         let header = version.info.request_id_header.as_deref();
@@ -263,7 +264,6 @@ impl Attempt {
     /// Another one answered first.
     fn lost(mut self, duration: Duration) -> Self {
         self.duration = duration;
-        self.waited = duration;
         self.error = Some((ErrorKind::Cancelled, "another candidate answered first".to_owned()));
         self
     }

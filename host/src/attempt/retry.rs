@@ -57,7 +57,7 @@ pub fn wait_for(
 
 /// Everyone who was refused is told the same delay, so only more is added: nobody comes early, and not all at once.
 fn later(policy: &RetryPolicy, wait: Duration, rng: &mut impl Rng) -> Duration {
-    wait.mul_f64(1.0 + policy.jitter * rng.random::<f64>())
+    wait + wait.max(policy.initial_backoff).mul_f64(policy.jitter * rng.random::<f64>())
 }
 
 /// `initial * factor^retries`, at most `max`, varied by the jitter in both directions.
@@ -143,7 +143,7 @@ mod tests {
         let wait = |refused: &[Option<Duration>], left| {
             wait_for(&POLICY, refused.iter().copied(), 0, left, &mut SmallRng::seed_from_u64(1)).map(|wait| wait.as_millis())
         };
-        assert!(wait(&refused, left).is_some_and(|wait| (500..=550).contains(&wait)), "the first that takes requests again");
+        assert!(wait(&refused, left).is_some_and(|wait| (500..=600).contains(&wait)), "the first that takes requests again");
         assert_eq!(wait(&refused, Duration::from_millis(400)), None);
         assert_eq!(wait(&[None], HOUR), None, "what failed too often is not waited for");
         assert_eq!(wait(&[Some(HOUR)], HOUR), None, "longer than MAX_BACKOFF");

@@ -4,7 +4,7 @@
 //! connection to the provider at once.
 
 use super::chat::Finishing;
-use super::failure::{AttemptError, UpstreamError};
+use super::failure::{AttemptError, Origin, UpstreamError};
 use super::frames::Splitter;
 use super::upstream::{Piece, Reply, Stage};
 use crate::admission::Turn;
@@ -116,6 +116,10 @@ impl EventStream {
                 break;
             }
         }
+        // Nothing has gone out yet: what fails with its first words has failed before them.
+        if self.failed.is_some() {
+            return self.read().await.map(drop);
+        }
         self.held = held;
         Ok(())
     }
@@ -167,7 +171,7 @@ impl EventStream {
         match self.failed.take() {
             Some(error) => {
                 self.stop();
-                if let Some(held) = self.held_for.take().filter(|_| error.is_the_upstreams()) {
+                if let Some(held) = self.held_for.take().filter(|_| error.origin() == Origin::Provider) {
                     held.health.broke_off(&held.provider, &held.model, error.kind(), tokio::time::Instant::now());
                 }
                 Err(error.tamed(self.key.as_deref()))

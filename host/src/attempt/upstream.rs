@@ -246,6 +246,10 @@ impl Reply {
     /// As above, but no longer than `patience`, after which it may be asked again: nothing is lost.
     pub(super) async fn piece(&mut self, patience: Duration, stage: Stage) -> Result<Piece, UpstreamError> {
         let began = Instant::now();
+        // Also of a stream whose next piece is always ready, to a caller who takes little at a time.
+        if self.end.is_over() {
+            return Err(self.end.error.clone());
+        }
         let limit = match stage {
             Stage::Beginning => self.timeouts.first_byte.max(self.timeouts.idle),
             Stage::Begun => self.timeouts.idle,

@@ -94,7 +94,7 @@ impl ApiError {
             },
             PlanError::NoneCapable { .. } => Self::of_gateway(StatusCode::BAD_REQUEST, ErrorKind::Unsupported, message),
             PlanError::Unavailable { .. } | PlanError::NoneAvailable(_) => {
-                Self { retry_after: Some(SOON), ..Self::of_gateway(StatusCode::SERVICE_UNAVAILABLE, ErrorKind::Unavailable, message) }
+                Self::of_gateway(StatusCode::SERVICE_UNAVAILABLE, ErrorKind::Unavailable, message)
             }
         }
     }

@@ -104,9 +104,13 @@ impl Breaker {
         Some(Ticket(self.era))
     }
 
-    /// A ticket that is no probe's.
-    pub(super) fn closed_ticket(&self, now: Instant) -> Option<Ticket> {
-        (self.phase(now) == Phase::Closed).then_some(Ticket(self.era))
+    /// An answer that is counted already broke off: it failed after all.
+    pub(super) fn broke_off(&mut self, policy: &BreakerPolicy, now: Instant) -> Option<Change> {
+        if self.phase(now) != Phase::Closed {
+            return None;
+        }
+        self.failures.add(now);
+        self.open_if_too_many(policy, now)
     }
 
     /// Takes a ticket back from who can say nothing.
@@ -126,10 +130,7 @@ impl Breaker {
             (State::Open { .. }, _) => None,
             (State::Closed, _) => {
                 self.count(verdict, policy, now);
-                let (attempts, failures) = self.counts(now);
-                let share = policy.failure_ratio * f64::from(attempts);
-                let is_too_much = verdict == Verdict::Failed && attempts >= policy.min_requests && f64::from(failures) >= share;
-                is_too_much.then(|| self.open(Change::Opened { attempts, failures }, policy, now))
+                if verdict == Verdict::Failed { self.open_if_too_many(policy, now) } else { None }
             }
             (State::Probing { .. }, Verdict::Failed) => Some(self.open(Change::ProbeFailed, policy, now)),
             (State::Probing { .. }, Verdict::Answered) => {
@@ -138,6 +139,12 @@ impl Breaker {
                 Some(Change::Closed)
             }
         }
+    }
+
+    fn open_if_too_many(&mut self, policy: &BreakerPolicy, now: Instant) -> Option<Change> {
+        let (attempts, failures) = self.counts(now);
+        let is_too_much = attempts >= policy.min_requests && f64::from(failures) >= policy.failure_ratio * f64::from(attempts);
+        is_too_much.then(|| self.open(Change::Opened { attempts, failures }, policy, now))
     }
 
     /// Attempts in the window, and how many of them failed.
@@ -252,6 +259,16 @@ mod tests {
         breaker.release(probe);
         assert_eq!(breaker.record(probe, Verdict::Answered, &POLICY, later), None);
         assert_eq!(breaker.record(second, Verdict::Answered, &POLICY, later), Some(Change::Closed));
+    }
+
+    #[test]
+    fn answers_that_break_off_open_it_like_failures() {
+        let now = Instant::now();
+        let mut breaker = Breaker::new(&POLICY, now);
+        (0..10).for_each(|_| assert_eq!(ask(&mut breaker, Verdict::Answered, now), None));
+        let changes: Vec<_> = (0..5).filter_map(|_| breaker.broke_off(&POLICY, now)).collect();
+        assert_eq!(changes, [Change::Opened { attempts: 10, failures: 5 }]);
+        assert_eq!(breaker.broke_off(&POLICY, now), None);
     }
 
     #[test]

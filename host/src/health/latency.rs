@@ -34,6 +34,8 @@ pub(super) struct Latency {
     samples: Window,
     late: Window,
     slow_until: Option<Instant>,
+    /// Since when an answer is waited for of which nothing is known.
+    asked: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -42,6 +44,8 @@ struct Average {
     samples: u32,
     seconds: f64,
     renewed: Instant,
+    /// From when on it fades.
+    believed: Instant,
 }
 
 impl Latency {
@@ -52,10 +56,33 @@ impl Latency {
             samples: Window::new(LOOKED_AT, now),
             late: Window::new(LOOKED_AT, now),
             slow_until: None,
+            asked: None,
+        }
+    }
+
+    /// A request goes out. What has faded is found out by one request: until it is answered, others go by what was known.
+    pub(super) fn asked(&mut self, now: Instant) {
+        if self.is_known(now) {
+            self.recent.believed = now;
+        } else {
+            self.asked = self.waited_since(now).or(Some(now));
+        }
+    }
+
+    /// One came back with a failure, which says nothing of how fast an answer is.
+    pub(super) fn failed(&mut self) {
+        self.asked = None;
+    }
+
+    /// A request was given up after that time, without an answer: it would have taken longer.
+    pub(super) fn longer_than(&mut self, waited: Duration, now: Instant) {
+        if self.average(now).is_none_or(|average| waited > average) {
+            self.add(waited, now);
         }
     }
 
     pub(super) fn add(&mut self, sample: Duration, now: Instant) {
+        self.asked = None;
         self.recent.add(sample, now);
         self.usual.add(sample, now);
         if !self.is_slow(now) {
@@ -82,17 +109,27 @@ impl Latency {
         self.slow_until.is_some_and(|until| now < until)
     }
 
-    /// The recent average, or what is still believed of it.
+    /// The recent average, or what is still believed of it; of one that is not known, how long its first answer is waited for already.
     pub(super) fn average(&self, now: Instant) -> Option<Duration> {
-        let age = now.saturating_duration_since(self.recent.renewed);
-        let is_known = self.recent.samples > 0 && age < FORGOTTEN;
-        is_known.then(|| Duration::from_secs_f64(self.recent.seconds * (-age.as_secs_f64() / FADES.as_secs_f64()).exp()))
+        if !self.is_known(now) {
+            return self.waited_since(now).map(|asked| now.saturating_duration_since(asked));
+        }
+        let age = now.saturating_duration_since(self.recent.believed);
+        Some(Duration::from_secs_f64(self.recent.seconds * (-age.as_secs_f64() / FADES.as_secs_f64()).exp()))
+    }
+
+    fn waited_since(&self, now: Instant) -> Option<Instant> {
+        self.asked.filter(|asked| now.saturating_duration_since(*asked) < FORGOTTEN)
+    }
+
+    fn is_known(&self, now: Instant) -> bool {
+        self.recent.samples > 0 && now.saturating_duration_since(self.recent.believed) < FORGOTTEN
     }
 }
 
 impl Average {
     fn new(tau: Duration, now: Instant) -> Self {
-        Self { tau, samples: 0, seconds: 0.0, renewed: now }
+        Self { tau, samples: 0, seconds: 0.0, renewed: now, believed: now }
     }
 
     fn add(&mut self, sample: Duration, now: Instant) {
@@ -101,6 +138,7 @@ impl Average {
         let weight = (1.0 - (-since / self.tau.as_secs_f64()).exp()).max(1.0 / f64::from(self.samples));
         self.seconds += (sample.as_secs_f64() - self.seconds) * weight;
         self.renewed = now;
+        self.believed = now;
     }
 }
 
@@ -118,6 +156,30 @@ mod tests {
         let mut latency = Latency::new(start);
         (0..600).for_each(|i| latency.add(USUALLY, start + Duration::from_millis(100 * i)));
         (latency, start + Duration::from_millis(59_900))
+    }
+
+    #[test]
+    fn one_request_finds_out_what_has_faded_and_others_go_by_what_was_known() {
+        let (mut latency, now) = usual();
+        let later = now + 2 * FADES;
+        assert!(latency.average(later).unwrap() < USUALLY / 2);
+        latency.asked(later);
+        assert!(latency.average(later).unwrap() > USUALLY * 9 / 10);
+        let much_later = later + FORGOTTEN;
+        assert_eq!(latency.average(much_later), None);
+        latency.asked(much_later);
+        latency.asked(much_later + LATE);
+        assert_eq!(latency.average(much_later + 2 * LATE), Some(2 * LATE), "it takes as long as it is waited for at least");
+    }
+
+    #[test]
+    fn requests_that_are_given_up_make_it_slow() {
+        let (mut latency, now) = usual();
+        (0..20).for_each(|_| latency.longer_than(USUALLY / 2, now));
+        assert!(!latency.is_slow(now), "who gives up early says nothing");
+        let later = now + LOOKED_AT;
+        (0..MIN_SAMPLES).for_each(|_| latency.longer_than(10 * LATE, later));
+        assert!(latency.is_slow(later));
     }
 
     #[test]

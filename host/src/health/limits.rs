@@ -64,7 +64,7 @@ pub(super) struct Figure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Supply {
     Plenty,
-    /// No key has anything left until then, by what was told.
+    /// No key has anything left until then, by what was told, or none is accepted.
     Spent {
         until: Instant,
     },
@@ -101,12 +101,14 @@ impl Keys {
         }
     }
 
-    pub(super) fn supply(&self, is_aside: impl Fn(KeyId) -> bool, now: Instant) -> Supply {
-        match self.choose(is_aside, now) {
-            Ok(Choice { spent_until: None, .. }) => Supply::Plenty,
-            Ok(Choice { spent_until: Some(until), .. }) => Supply::Spent { until },
-            Err(until) => Supply::Limited { until },
-        }
+    /// `aside_until`: when a key that is put aside is so no more.
+    pub(super) fn supply(&self, aside_until: impl Fn(KeyId) -> Option<Instant>, now: Instant) -> Supply {
+        let choice = match self.choose(|id| aside_until(id).is_some(), now) {
+            Ok(choice) => choice,
+            Err(until) => return Supply::Limited { until },
+        };
+        let aside = self.keys.get(choice.place).and_then(|key| aside_until(key.id));
+        choice.spent_until.max(aside).map_or(Supply::Plenty, |until| Supply::Spent { until })
     }
 
     /// Place of the key to ask with. They take turns: those that are put aside only when all are, those that have nothing left after all others.
@@ -267,7 +269,7 @@ mod tests {
         keys.limit(A, 3 * SECOND, now);
         keys.limit(B, 2 * SECOND, now);
         assert_eq!(keys.take(|_| false, now), Err(now + 2 * SECOND));
-        assert_eq!(keys.supply(|_| false, now), Supply::Limited { until: now + 2 * SECOND });
+        assert_eq!(keys.supply(|_| None, now), Supply::Limited { until: now + 2 * SECOND });
         assert_eq!(taken(&mut keys, now + 2 * SECOND), [1, 1]);
     }
 
@@ -296,9 +298,9 @@ mod tests {
         keys.told(A, &[requests(0, 60, SECOND)], now);
         assert_eq!(taken(&mut keys, now), [1, 1]);
         keys.told(B, &[requests(0, 60, 5 * SECOND)], now);
-        assert_eq!(keys.supply(|_| false, now), Supply::Spent { until: now + SECOND });
+        assert_eq!(keys.supply(|_| None, now), Supply::Spent { until: now + SECOND });
         assert_eq!(taken(&mut keys, now), [0, 0]);
-        assert_eq!(keys.supply(|_| false, now + SECOND), Supply::Plenty);
+        assert_eq!(keys.supply(|_| None, now + SECOND), Supply::Plenty);
     }
 
     #[test]
@@ -309,9 +311,9 @@ mod tests {
             &[requests(900, 1000, 90 * SECOND), requests(0, 10, SECOND), requests(0, 50, 2 * SECOND), requests(5, 10, SECOND)],
             now,
         );
-        assert_eq!(keys.supply(|_| false, now), Supply::Spent { until: now + 2 * SECOND });
+        assert_eq!(keys.supply(|_| None, now), Supply::Spent { until: now + 2 * SECOND });
         keys.told(A, &[requests(9, 10, SECOND)], now);
-        assert_eq!(keys.supply(|_| false, now), Supply::Plenty);
+        assert_eq!(keys.supply(|_| None, now), Supply::Plenty);
     }
 
     #[test]

@@ -35,6 +35,10 @@ const MAX_NAME_BYTES: usize = 200;
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(3600);
 /// For how long a key that its provider does not accept is not asked with, if there are others.
 const ASIDE_FOR: Duration = Duration::from_secs(60);
+/// A key that was refused for its limit, and not told for how long, while there are others.
+const A_MOMENT: Duration = Duration::from_secs(1);
+/// Without any answer of a provider.
+const SILENCE: Duration = Duration::from_secs(30);
 const MAX_REPORTS: usize = 200;
 
 /// A key by a number that says nothing of it.
@@ -91,6 +95,7 @@ pub struct Health {
     providers: Cache<String, Arc<ProviderHealth>>,
     breaker: Arc<RwLock<BreakerPolicy>>,
     retry_budget: f64,
+    crowd: usize,
 }
 
 /// Why it is not asked now.
@@ -108,6 +113,9 @@ pub struct Pass {
     pub key: Option<usize>,
     key_id: KeyId,
     has_other_keys: bool,
+    admitted: Instant,
+    /// Whether it is known how it went.
+    told: bool,
     ticket: Ticket,
     provider: Arc<ProviderHealth>,
     model: Arc<ModelHealth>,
@@ -127,6 +135,10 @@ struct ProviderState {
     budget: Budget,
     /// Keys that it did not accept, and until when they are not asked with.
     aside: Vec<(KeyId, Instant)>,
+    /// Requests that wait for an answer.
+    out: usize,
+    /// When the last answer came, or the first of these requests went out.
+    heard: Instant,
 }
 
 #[derive(Debug)]
@@ -143,10 +155,11 @@ struct ModelState {
 }
 
 impl Health {
-    /// `retry_budget`: retries of a provider as a share of its successes, 0 to 1.
-    pub fn new(retry_budget: f64) -> Self {
+    /// `retry_budget`: retries of a provider as a share of its successes, 0 to 1. `crowd`: requests that may wait for a provider of which nothing is heard, so that
+    /// one that hangs does not take the turns of all others.
+    pub fn new(retry_budget: f64, crowd: usize) -> Self {
         let providers = Cache::builder().max_capacity(MAX_PROVIDERS).time_to_idle(FORGOTTEN_AFTER).build();
-        Self { providers, breaker: Arc::default(), retry_budget }
+        Self { providers, breaker: Arc::default(), retry_budget, crowd: crowd.max(1) }
     }
 
     /// From now on.
@@ -163,7 +176,7 @@ impl Health {
         let shared = locked(&provider.state);
         let mut state = locked(&model.state);
         state.keys.set(counted_keys(subject.keys));
-        let supply = state.keys.supply(|id| shared.is_aside(id, now), now);
+        let supply = state.keys.supply(|id| shared.aside_until(id, now), now);
         let availability = match (state.breaker.refuses_until(now), supply) {
             (Some(until), _) => Availability::Open { until },
             (None, Supply::Limited { until }) => Availability::Limited { until },
@@ -183,7 +196,10 @@ impl Health {
         let model = provider.model(subject.model, now);
         let policy = provider.policy();
         let keys = counted_keys(subject.keys);
-        let shared = locked(&provider.state);
+        let mut shared = locked(&provider.state);
+        if shared.is_crowded(self.crowd, now) {
+            return Err(Refusal::Open { until: now + policy.open });
+        }
         let mut state = locked(&model.state);
         if let Some(until) = state.breaker.refuses_until(now) {
             return Err(Refusal::Open { until });
@@ -192,8 +208,15 @@ impl Health {
         // Before the breaker's ticket: a probe's is not to be spent where there is no key to ask with.
         let place = state.keys.take(|id| shared.is_aside(id, now), now).map_err(|until| Refusal::Limited { until })?;
         let ticket = state.breaker.admit(&policy, now).ok_or(Refusal::Open { until: now })?;
+        state.latency.asked(now);
+        if shared.out == 0 {
+            shared.heard = now;
+        }
+        shared.out += 1;
         drop((shared, state));
         Ok(Pass {
+            admitted: now,
+            told: false,
             key: subject.keys.get(place).map(|_| place),
             key_id: keys.get(place).copied().unwrap_or(KeyId(0)),
             has_other_keys: keys.len() > 1,
@@ -201,6 +224,15 @@ impl Health {
             provider,
             model,
         })
+    }
+
+    /// Whether it would be refused now.
+    pub fn refuses(&self, subject: Subject<'_>, now: Instant) -> Option<Refusal> {
+        match self.standing(subject, now).availability {
+            Availability::Limited { until } => Some(Refusal::Limited { until }),
+            Availability::Open { until } => Some(Refusal::Open { until }),
+            Availability::Ready | Availability::ProbeDue | Availability::Spent { .. } => None,
+        }
     }
 
     /// Takes a retry (or a hedge) out of the provider's budget, if there is one left.
@@ -212,9 +244,10 @@ impl Health {
     pub fn broke_off(&self, provider: &str, model: &str, kind: ErrorKind, now: Instant) {
         let provider = self.provider(provider, now);
         let model = provider.model(model, now);
-        let ticket = locked(&model.state).breaker.closed_ticket(now);
-        if let (Some(ticket), Some(verdict)) = (ticket, verdict(kind)) {
-            record((&provider, &model), ticket, verdict, now);
+        if verdict(kind) == Some(Verdict::Failed) {
+            let policy = provider.policy();
+            let change = locked(&model.state).breaker.broke_off(&policy, now);
+            log_change((&provider, &model), change, &policy);
         }
     }
 
@@ -255,26 +288,41 @@ impl Health {
 
 impl Pass {
     /// It began to answer after this time.
-    pub fn succeeded(self, first_byte: Duration, now: Instant) {
-        locked(&self.provider.state).budget.succeeded(now);
+    pub fn succeeded(mut self, first_byte: Duration, now: Instant) {
+        self.told = true;
+        let mut shared = locked(&self.provider.state);
+        shared.budget.succeeded(now);
+        shared.heard = now;
+        drop(shared);
         locked(&self.model.state).latency.add(first_byte, now);
         self.record(Verdict::Answered, now);
     }
 
     /// It failed, and asked (or was known) to be left alone for a time. What failed before anything was sent is no failure of the provider's: then the pass is dropped.
-    pub fn failed(self, kind: ErrorKind, leave_alone: Option<Duration>, now: Instant) {
-        if let Some(verdict) = verdict(kind) {
+    pub fn failed(mut self, kind: ErrorKind, leave_alone: Option<Duration>, now: Instant) {
+        self.told = true;
+        locked(&self.model.state).latency.failed();
+        let verdict = verdict(kind);
+        if let Some(verdict) = verdict {
             self.record(verdict, now);
+        }
+        if verdict == Some(Verdict::Answered) {
+            locked(&self.provider.state).heard = now;
         }
         match (kind, leave_alone) {
             (ErrorKind::RateLimited, Some(wait)) => self.limit_key(wait, now),
-            (ErrorKind::Authentication | ErrorKind::Permission | ErrorKind::QuotaExhausted, _) => self.put_key_aside(kind, now),
+            // Nobody knows for how long; there are others meanwhile.
+            (ErrorKind::RateLimited, None) if self.has_other_keys => self.limit_key(A_MOMENT, now),
+            // A permission may be of one model alone.
+            (ErrorKind::Authentication | ErrorKind::QuotaExhausted, _) => self.put_key_aside(kind, now),
             _ => {}
         }
     }
 
     fn record(&self, verdict: Verdict, now: Instant) {
-        record((&self.provider, &self.model), self.ticket, verdict, now);
+        let policy = self.provider.policy();
+        let change = locked(&self.model.state).breaker.record(self.ticket, verdict, &policy, now);
+        log_change((&self.provider, &self.model), change, &policy);
     }
 
     /// For this model only: limits differ from model to model.
@@ -285,9 +333,9 @@ impl Pass {
         }
     }
 
-    /// For all of the provider's models. A single key is asked with all the same, so that the provider's own words reach the caller.
+    /// For all of the provider's models. Where no key is left the provider is asked after all others, but is asked, so that its own words reach the caller.
     fn put_key_aside(&self, kind: ErrorKind, now: Instant) {
-        if self.has_other_keys && locked(&self.provider.state).put_aside(self.key_id, now) {
+        if locked(&self.provider.state).put_aside(self.key_id, now) {
             self.log_aside(kind, ASIDE_FOR);
         }
     }
@@ -301,15 +349,24 @@ impl Pass {
 
 impl Drop for Pass {
     fn drop(&mut self) {
-        // Of one whose outcome is recorded the ticket is worth nothing any more.
-        locked(&self.model.state).breaker.release(self.ticket);
+        let mut shared = locked(&self.provider.state);
+        shared.out = shared.out.saturating_sub(1);
+        drop(shared);
+        if self.told {
+            return;
+        }
+        let now = Instant::now();
+        let mut state = locked(&self.model.state);
+        state.breaker.release(self.ticket);
+        // Who gives up on a provider that hangs says at least how long it took.
+        state.latency.longer_than(now.saturating_duration_since(self.admitted), now);
     }
 }
 
 impl ProviderHealth {
     fn new(id: &str, breaker: Arc<RwLock<BreakerPolicy>>, retry_budget: f64, now: Instant) -> Self {
         let models = Cache::builder().max_capacity(MAX_MODELS_OF_A_PROVIDER).time_to_idle(FORGOTTEN_AFTER).build();
-        let state = ProviderState { budget: Budget::new(retry_budget, now), aside: Vec::new() };
+        let state = ProviderState { budget: Budget::new(retry_budget, now), aside: Vec::new(), out: 0, heard: now };
         Self { id: id.to_owned(), models, breaker, state: Mutex::new(state) }
     }
 
@@ -328,8 +385,17 @@ impl ProviderHealth {
 }
 
 impl ProviderState {
+    fn aside_until(&self, id: KeyId, now: Instant) -> Option<Instant> {
+        self.aside.iter().find(|(aside, until)| *aside == id && now < *until).map(|(_, until)| *until)
+    }
+
     fn is_aside(&self, id: KeyId, now: Instant) -> bool {
-        self.aside.iter().any(|(aside, until)| *aside == id && now < *until)
+        self.aside_until(id, now).is_some()
+    }
+
+    /// Whether so many wait for an answer, and none has come for so long, that no more should wait.
+    fn is_crowded(&self, crowd: usize, now: Instant) -> bool {
+        self.out >= crowd && now.saturating_duration_since(self.heard) >= SILENCE
     }
 
     /// Whether that is news.
@@ -350,9 +416,7 @@ impl ModelHealth {
     }
 }
 
-fn record((provider, model): (&ProviderHealth, &ModelHealth), ticket: Ticket, verdict: Verdict, now: Instant) {
-    let policy = provider.policy();
-    let change = locked(&model.state).breaker.record(ticket, verdict, &policy, now);
+fn log_change((provider, model): (&ProviderHealth, &ModelHealth), change: Option<Change>, policy: &BreakerPolicy) {
     let (provider, model) = (provider.id.as_str(), model.id.as_str());
     let for_ms = report::milliseconds(policy.open);
     match change {
@@ -413,7 +477,7 @@ mod tests {
 
     /// One that has just opened.
     fn opened(now: Instant) -> Health {
-        let health = Health::new(0.2);
+        let health = Health::new(0.2, 1000);
         health.set_breaker(BreakerPolicy { min_requests: 5, ..BreakerPolicy::default() });
         (0..5).for_each(|_| fail(&health, ErrorKind::Unreachable, now));
         health
@@ -421,7 +485,7 @@ mod tests {
 
     #[test]
     fn what_was_never_asked_is_ready_and_leaves_no_trace() {
-        let health = Health::new(0.2);
+        let health = Health::new(0.2, 1000);
         let now = Instant::now();
         let standing = health.standing(subject(&[]), now);
         assert_eq!(standing, Standing { availability: Availability::Ready, is_slow: false, latency: None });
@@ -448,7 +512,7 @@ mod tests {
 
     #[test]
     fn a_change_of_the_policy_counts_at_once() {
-        let health = Health::new(0.2);
+        let health = Health::new(0.2, 1000);
         let now = Instant::now();
         (0..10).for_each(|_| fail(&health, ErrorKind::Timeout, now));
         assert!(health.admit(subject(&[]), now).is_ok());
@@ -459,7 +523,7 @@ mod tests {
 
     #[test]
     fn refusals_of_the_request_do_not_open_it_and_are_no_measure_of_speed() {
-        let health = Health::new(0.0);
+        let health = Health::new(0.0, 1000);
         let now = Instant::now();
         (0..100).for_each(|_| fail(&health, ErrorKind::InvalidRequest, now));
         let standing = health.standing(subject(&[]), now);
@@ -468,7 +532,7 @@ mod tests {
 
     #[test]
     fn a_key_that_is_added_can_be_asked_with_at_once() {
-        let health = Health::new(0.2);
+        let health = Health::new(0.2, 1000);
         let now = Instant::now();
         let keys = [KeyId::of("limited"), KeyId::of("new")];
         health.admit(subject(&keys[..1]), now).unwrap().failed(ErrorKind::RateLimited, Some(SECOND), now);
@@ -478,7 +542,7 @@ mod tests {
 
     #[test]
     fn a_single_limited_key_refuses_until_its_reset() {
-        let health = Health::new(0.2);
+        let health = Health::new(0.2, 1000);
         let now = Instant::now();
         for keys in [&[][..], &[KeyId::of("one")]] {
             let subject = Subject { model: if keys.is_empty() { "keyless" } else { "keyed" }, ..subject(keys) };
@@ -494,7 +558,7 @@ mod tests {
 
     #[test]
     fn a_key_that_is_not_accepted_is_put_aside_for_all_models_if_there_is_another() {
-        let health = Health::new(0.2);
+        let health = Health::new(0.2, 1000);
         let now = Instant::now();
         let keys = [KeyId::of("expired"), KeyId::of("good")];
         health.admit(subject(&keys), now).unwrap().failed(ErrorKind::Authentication, None, now);
@@ -511,8 +575,21 @@ mod tests {
     }
 
     #[test]
+    fn a_provider_that_hangs_does_not_take_all_turns() {
+        let health = Health::new(0.2, 3);
+        let now = Instant::now();
+        let waiting: Vec<Pass> = (0..5).map(|_| health.admit(subject(&[]), now).unwrap()).collect();
+        let later = now + SILENCE;
+        assert!(matches!(health.admit(subject(&[]), later), Err(Refusal::Open { .. })));
+        assert!(health.admit(Subject { provider: "claude", ..subject(&[]) }, later).is_ok());
+        let mut waiting = waiting.into_iter();
+        waiting.next().unwrap().succeeded(SILENCE, later);
+        assert!(health.admit(subject(&[]), later).is_ok(), "it answers, if slowly");
+    }
+
+    #[test]
     fn told_limits_make_a_model_spent() {
-        let health = Health::new(0.2);
+        let health = Health::new(0.2, 1000);
         let now = Instant::now();
         let keys = [KeyId::of("one")];
         assert!(!health.wants_limits(subject(&keys), Some(0), now), "nobody asked yet");
@@ -544,7 +621,7 @@ mod tests {
 
     #[test]
     fn names_that_callers_invent_do_not_fill_the_memory() {
-        let health = Health::new(0.2);
+        let health = Health::new(0.2, 1000);
         let now = Instant::now();
         let long = "x".repeat(1 << 20);
         for i in 0..5000 {

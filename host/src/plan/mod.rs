@@ -110,7 +110,9 @@ fn decide<'a>(
 ) -> Result<Decision<'a>, PlanError> {
     let choice = match names::meaning(snapshot, target)? {
         Meaning::One { provider, model, task } => {
-            let place = named(provider, model.or_else(|| provider.default_model(task)), conditions)?;
+            // Of a provider alone, a model that can take the request, if it has one.
+            let fitting = || needs.demands().preferred(provider.models(), task).map(|model| model.id.as_str());
+            let place = named(provider, model.or_else(fitting), conditions)?;
             let first = Ranked { place, rank: Rank::Named, leads: true };
             return Ok(Decision { origin: None, first, rest: Vec::new(), left_out: Vec::new() });
         }
@@ -121,6 +123,8 @@ fn decide<'a>(
     let (mut places, mut left_out) = (Vec::new(), Vec::new());
     for (number, wish) in (1..).zip(&choice.wishes) {
         match fulfil(snapshot, *wish, &choice, &demands, conditions) {
+            // A provider without a model may come to one that is named as well.
+            Ok(place) if places.iter().any(|known: &Place<'_>| (&known.provider.id, known.model) == (&place.provider.id, place.model)) => {}
             Ok(place) => places.push(Place { number, weight: wish.weight, ..place }),
             Err(without) => left_out.push(without),
         }
@@ -290,7 +294,7 @@ mod tests {
         let mut rules = Rules::default();
         rules.routes.insert("fast".into(), route());
         let snapshot = Snapshot { providers: vec![provider("acme"), provider("beta")], rules: Arc::new(rules) };
-        let (health, mut rng) = (Health::new(0.2), SmallRng::seed_from_u64(1));
+        let (health, mut rng) = (Health::new(0.2, 1000), SmallRng::seed_from_u64(1));
         let mut conditions = Conditions { health: &health, now: Instant::now(), wall: SystemTime::UNIX_EPOCH, rng: &mut rng };
         choose(&snapshot, &target, &Needs::of_chat(&request(), None), &mut conditions).unwrap_err()
     }

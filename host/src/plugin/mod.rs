@@ -77,6 +77,11 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Whether the machine is to blame rather than the plugin.
+    pub fn is_the_gateways(&self) -> bool {
+        matches!(self, Self::TooManySlow | Self::NoRoom)
+    }
+
     fn lost_instance() -> Self {
         Self::Trap("its instance is gone after an earlier fault".into())
     }

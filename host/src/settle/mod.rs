@@ -5,7 +5,7 @@
 //! Prompts and answers are logged only if `LOG_PROMPTS` asks for them.
 
 use crate::admission::Place;
-use crate::attempt::{self, Attempt, LeftAlone, Observer};
+use crate::attempt::{self, Attempt, LeftAlone, Observer, Why};
 use crate::contract::embeddings::EmbeddingResponse;
 use crate::contract::{ChatEvent, ChatRequest, ChatResponse, FinishReason, PartBody, Usage};
 use crate::domain::{CallContext, ErrorKind, RequestId, estimate};
@@ -132,13 +132,13 @@ impl Account {
     }
 
     /// What was tried, in one sentence, where that was more than one attempt.
-    pub fn history(&self, retry_after: Option<Duration>) -> Option<String> {
-        attempt::history(&self.attempts, &self.left_alone, retry_after)
+    pub fn history(&self, told: (ErrorKind, Option<Duration>)) -> Option<String> {
+        attempt::history(&self.attempts, &self.left_alone, told)
     }
 
-    /// Retries and fallbacks: attempts after the first.
+    /// Retries and fallbacks: attempts that were made because another one had failed.
     pub fn retries(&self) -> usize {
-        self.attempts.len().saturating_sub(1)
+        self.attempts.iter().filter(|attempt| matches!(attempt.why, Why::Retry | Why::OtherKey | Why::Fallback)).count()
     }
 
     /// The attempt that answered, or the last one.
@@ -248,6 +248,7 @@ impl Account {
 
 impl Observer for Account {
     fn began(&mut self, attempt: &Attempt) {
+        self.left_alone.retain(|left| (&left.provider, &left.model) != (&attempt.provider, &attempt.model));
         self.open.push((attempt.clone(), std::time::Instant::now()));
     }
 
