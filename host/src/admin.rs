@@ -41,6 +41,7 @@ pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/admin/config/reload", post(config::reload))
         .route("/admin/events", get(events))
         .route("/admin/health", get(health))
+        .route("/admin/health/reset", post(reset_health))
         .layer(from_fn_with_state(Arc::clone(app), authorize))
 }
 
@@ -127,6 +128,13 @@ fn build(version: &Version) -> serde_json::Map<String, Value> {
 /// `{"health": […]}`, one [`Report`](crate::health::Report) for each model that was asked lately.
 async fn health(State(app): State<Arc<App>>) -> Json<Value> {
     Json(json!({ "health": app.gateway.driver.health.report(Instant::now()) }))
+}
+
+/// Closes every breaker and drops every limit.
+async fn reset_health(State(app): State<Arc<App>>) -> Json<Value> {
+    app.gateway.driver.health.forget();
+    tracing::info!("what was learned of the providers' health is forgotten");
+    Json(json!({ "reset": true }))
 }
 
 async fn reload(State(app): State<Arc<App>>, Extension(context): Extension<CallContext>, Path(id): Path<String>) -> Response {

@@ -27,9 +27,10 @@ def _simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def simulator(_simulator: Simulator) -> Iterator[Simulator]:
+def simulator(_simulator: Simulator, gateway: Gateway) -> Iterator[Simulator]:
     yield _simulator
     _simulator.forget()
+    gateway.forget()
 
 
 @pytest.fixture(scope="session")
@@ -53,10 +54,15 @@ def anthropic(gateway: Gateway) -> Iterator[Anthropic]:
 
 
 @pytest.fixture
-def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """How long an SDK waited before each retry, in seconds. It does not really wait."""
+def waits(monkeypatch: pytest.MonkeyPatch, gateway: Gateway) -> list[float]:
+    """How long an SDK waited before each retry, in seconds. It does not really wait: what the gateway would leave alone for that long is forgotten."""
     waits: list[float] = []
-    monkeypatch.setattr("time.sleep", waits.append)
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        gateway.forget()
+
+    monkeypatch.setattr("time.sleep", wait)
     return waits
 
 

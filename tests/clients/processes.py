@@ -115,6 +115,12 @@ class Gateway:
         self.process = Process(["serve"], env, folder)
         self.url = "http://" + self.process.find("address", _gateway_address)
 
+    def forget(self) -> None:
+        """Drops what it has learned of the providers: limits, breakers."""
+        request = urllib.request.Request(f"{self.url}/admin/health/reset", method="POST")
+        with urllib.request.urlopen(request, timeout=PATIENCE):
+            pass
+
 
 PRIVATE = ("signature", "thoughtSignature", "encrypted_content", "data")
 # Gemini's word for a call that another provider made is shorter.

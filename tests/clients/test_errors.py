@@ -133,8 +133,8 @@ def test_a_providers_word_against_retries_reaches_the_sdk(
 
 
 def broken_stream(caller: Caller, simulator: Simulator, provider: str, fault: str) -> str:
-    """The text that came before the SDK raised."""
-    simulator.script(provider, f"chunks=20;{fault}")
+    """The text that came before the SDK raised. What fails in one piece with its first words would fail before them, so there is a pause between."""
+    simulator.script(provider, f"chunks=20;{fault};stall-after=7;stall-ms=50")
     pieces = []
     with pytest.raises(caller.errors.APIError):
         for piece in caller.stream(MODELS[provider], "Hello there"):

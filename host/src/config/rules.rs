@@ -42,7 +42,7 @@ pub struct Route {
     pub timeouts: TimeoutOverrides,
     /// Retries of each target.
     pub max_retries: Option<u32>,
-    /// A second target is asked beside the first one when that has not begun to answer by then.
+    /// A second target is asked beside the first one when that has not answered by then: of a stream its beginning counts, else the whole answer.
     pub hedge_after: Option<Duration>,
 }
 

@@ -274,6 +274,11 @@ impl Health {
         reports
     }
 
+    /// Forgets everything, as at the start: for an operator who knows better. Requests under way do not count any more.
+    pub fn forget(&self) {
+        self.providers.invalidate_all();
+    }
+
     fn provider(&self, id: &str, now: Instant) -> Arc<ProviderHealth> {
         self.providers.get_with_by_ref(id, || Arc::new(ProviderHealth::new(id, Arc::clone(&self.breaker), self.retry_budget, now)))
     }
@@ -599,6 +604,15 @@ mod tests {
         health.limits(subject(&keys), Some(0), &[told], now);
         assert_eq!(health.standing(subject(&keys), now).availability, Availability::Spent { until: now + SECOND });
         assert_eq!(health.admit(subject(&keys), now).unwrap().key, Some(0));
+    }
+
+    #[test]
+    fn what_is_forgotten_counts_no_more() {
+        let now = Instant::now();
+        let health = opened(now);
+        assert!(health.admit(subject(&[]), now).is_err());
+        health.forget();
+        assert!(health.admit(subject(&[]), now).is_ok());
     }
 
     #[test]
