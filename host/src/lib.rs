@@ -30,6 +30,7 @@ pub mod plugin;
 pub mod price;
 pub mod provider;
 pub mod publish;
+pub mod scrape;
 pub mod server;
 pub mod settle;
 pub mod simulate;

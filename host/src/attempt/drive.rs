@@ -5,7 +5,7 @@
 //!
 //! Nothing is held while nothing is asked: a turn is given back before a backoff. All of it runs in the caller's future, so it ends when the caller leaves.
 
-use super::failure::{AttemptError, LeftAlone, UpstreamError};
+use super::failure::{AttemptError, Late, LeftAlone, UpstreamError};
 use super::retry::{self, Advice, Again, Next};
 use super::{Attempt, Driver, Exchange, Observer, Target, Why};
 use crate::admission::Turn;
@@ -26,28 +26,6 @@ pub(super) struct Until {
     pub(super) at: Instant,
     /// What is said when it has come.
     pub(super) error: Late,
-}
-
-/// Whose time was over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Late {
-    /// The caller's own, by `x-gateway-timeout-ms`.
-    Caller(Duration),
-    /// The rules', `REQUEST_TIMEOUT` or a route's own.
-    Rules(Duration),
-}
-
-impl std::fmt::Display for Late {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Caller(limit) => {
-                write!(f, "there was no complete answer within the caller's {} ms (x-gateway-timeout-ms)", limit.as_millis())
-            }
-            Self::Rules(limit) => {
-                write!(f, "there was no complete answer within {} ms (REQUEST_TIMEOUT, or the route's request_ms)", limit.as_millis())
-            }
-        }
-    }
 }
 
 impl Until {

@@ -1,7 +1,6 @@
 //! Why an attempt failed, and what that allows. Pure.
 
 use super::Attempt;
-use super::drive::Late;
 use super::fetch::FetchError;
 use super::retry::{Advice, Again};
 use crate::admission::Overloaded;
@@ -38,6 +37,28 @@ pub enum AttemptError {
     /// Nobody was asked: the gateway had no turn for it.
     Overloaded(Overloaded),
     Upstream(UpstreamError),
+}
+
+/// Whose time was over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Late {
+    /// The caller's own, by `x-gateway-timeout-ms`.
+    Caller(Duration),
+    /// The rules', `REQUEST_TIMEOUT` or a route's own.
+    Rules(Duration),
+}
+
+impl std::fmt::Display for Late {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Caller(limit) => {
+                write!(f, "there was no complete answer within the caller's {} ms (x-gateway-timeout-ms)", limit.as_millis())
+            }
+            Self::Rules(limit) => {
+                write!(f, "there was no complete answer within {} ms (REQUEST_TIMEOUT, or the route's request_ms)", limit.as_millis())
+            }
+        }
+    }
 }
 
 /// A candidate that is not asked for a time.

@@ -21,9 +21,8 @@ mod upstream;
 
 pub use chat::{Answer, Answered};
 pub use count::Counted;
-pub use drive::Late;
 pub use embed::Embedded;
-pub use failure::{AttemptError, LeftAlone, Origin, UpstreamError, dropped_message};
+pub use failure::{AttemptError, Late, LeftAlone, Origin, UpstreamError, dropped_message};
 pub use fetch::FetchError;
 pub use frames::{FrameTooLarge, Splitter};
 pub use history::sentence as history;

@@ -280,9 +280,26 @@ impl Account {
         self.log_attempt(&attempt, self.attempts.len());
     }
 
+    fn count(&self, attempt: &Attempt, number: usize) {
+        metrics::attempt(&metrics::Attempted {
+            provider: &attempt.provider,
+            model: attempt.is_listed.then_some(&attempt.model),
+            outcome: attempt.error.as_ref().map_or("ok", |(kind, _)| kind.as_str()),
+            duration: attempt.duration,
+            first_byte: attempt.first_byte,
+        });
+        let before = number.checked_sub(2).and_then(|before| self.attempts.get(before));
+        match (attempt.why, before) {
+            (Why::Retry | Why::OtherKey, _) => metrics::retry(&attempt.provider),
+            (Why::Fallback, Some(before)) => metrics::fallback(&before.provider),
+            (Why::Hedge, _) => metrics::hedge(&attempt.provider),
+            (Why::First | Why::Fallback, _) => {}
+        }
+    }
+
     /// Logs and counts one that is over. `number`: its place, from 1.
     fn log_attempt(&self, attempt: &Attempt, number: usize) {
-        metrics::attempt(attempt, number.checked_sub(2).and_then(|before| self.attempts.get(before)));
+        self.count(attempt, number);
         tracing::info!(
             target: "llm_gateway::attempt",
             request_id = %self.context.id,
@@ -361,5 +378,91 @@ fn finish_word(reason: FinishReason) -> &'static str {
         FinishReason::ContentFilter => "content_filter",
         FinishReason::Error => "error",
         FinishReason::Other => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::metrics::tests::counted;
+
+    fn account() -> Account {
+        let id = RequestId::generate();
+        Account::open(CallContext { id, route: "/api/query", started: std::time::Instant::now(), deadline: None, session: None })
+    }
+
+    fn attempted(provider: &str, model: &str, error: Option<ErrorKind>) -> Attempt {
+        Attempt {
+            provider: provider.to_owned(),
+            model: model.to_owned(),
+            is_listed: !model.starts_with("made-up"),
+            plugin_version: String::new(),
+            simulated: false,
+            status: None,
+            error: error.map(|kind| (kind, String::new())),
+            duration: Duration::from_millis(1500),
+            waited: Duration::from_millis(200),
+            first_byte: error.is_none().then_some(Duration::from_millis(200)),
+            elsewhere: Duration::ZERO,
+            is_streaming: false,
+            backoff: Duration::ZERO,
+            why: Why::First,
+            key: None,
+            limits_reset: None,
+            provider_request_id: None,
+        }
+    }
+
+    fn make(account: &mut Account, attempt: Attempt) {
+        account.began(&attempt);
+        account.ended(attempt);
+    }
+
+    #[test]
+    fn a_request_is_counted_with_its_attempts() {
+        let series = counted(|| {
+            let mut account = account();
+            make(&mut account, attempted("openai", "gpt", Some(ErrorKind::Overloaded)));
+            make(&mut account, Attempt { why: Why::Retry, ..attempted("openai", "gpt", Some(ErrorKind::Overloaded)) });
+            make(&mut account, Attempt { why: Why::Fallback, ..attempted("claude", "opus", None) });
+            account.close(Ending { status: 200, error: None });
+        });
+        for (name, value) in [
+            (r#"llm_gateway_requests_total{route="/api/query",status="200"}"#, 1.0),
+            (r#"llm_gateway_attempts_total{provider="openai",model="gpt",outcome="overloaded"}"#, 2.0),
+            (r#"llm_gateway_attempts_total{provider="claude",model="opus",outcome="ok"}"#, 1.0),
+            (r#"llm_gateway_retries_total{provider="openai"}"#, 1.0),
+            (r#"llm_gateway_fallbacks_total{provider="openai"}"#, 1.0),
+            (r#"llm_gateway_attempt_duration_seconds_count{provider="openai",model="gpt"}"#, 2.0),
+            (r#"llm_gateway_attempt_duration_seconds_bucket{provider="openai",model="gpt",le="1"}"#, 0.0),
+            (r#"llm_gateway_attempt_duration_seconds_bucket{provider="openai",model="gpt",le="2.5"}"#, 2.0),
+            (r#"llm_gateway_first_byte_seconds_sum{provider="claude",model="opus"}"#, 0.2),
+        ] {
+            assert_eq!(series.get(name), Some(&value), "{name} in {series:#?}");
+        }
+        assert!(!series.contains_key(r#"llm_gateway_first_byte_seconds_count{provider="openai",model="gpt"}"#));
+    }
+
+    #[test]
+    fn who_leaves_is_counted_once() {
+        let series = counted(|| {
+            let mut account = account();
+            account.began(&attempted("openai", "gpt", None));
+            drop(account);
+        });
+        assert_eq!(series[r#"llm_gateway_requests_total{route="/api/query",status="499"}"#], 1.0);
+        assert_eq!(series[r#"llm_gateway_attempts_total{provider="openai",model="gpt",outcome="cancelled"}"#], 1.0);
+    }
+
+    #[test]
+    fn models_that_callers_made_up_are_one() {
+        let series = counted(|| {
+            for i in 0..100 {
+                let mut account = account();
+                make(&mut account, attempted("openai", &format!("made-up-{i}"), None));
+            }
+        });
+        assert_eq!(series[r#"llm_gateway_attempts_total{provider="openai",model="other",outcome="ok"}"#], 100.0);
     }
 }

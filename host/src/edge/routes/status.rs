@@ -1,8 +1,8 @@
 //! What the gateway says of itself: whether it lives, whether it can answer, which providers it has and how they do.
 
 use crate::health::Report;
-use crate::metrics;
 use crate::provider::{Provider, State};
+use crate::scrape;
 use crate::state::App;
 use axum::Json;
 use axum::extract::State as Shared;
@@ -65,7 +65,7 @@ fn health_of(provider: &Provider, reports: &[Report]) -> Vec<Value> {
 
 /// For Prometheus, in its text format.
 pub(super) async fn metrics(Shared(app): Shared<Arc<App>>) -> Response {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics::render(&app)).into_response()
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], scrape::render(&app)).into_response()
 }
 
 pub(super) async fn health(Shared(app): Shared<Arc<App>>) -> Response {
