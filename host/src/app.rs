@@ -2,7 +2,7 @@
 
 use crate::admission::Admission;
 use crate::attempt::{Driver, Upstream};
-use crate::config::{self, Config, ConfigFile, Env, Reloader, ServerConfig};
+use crate::config::{self, Config, ConfigFile, Env, Reloader, Rules, ServerConfig};
 use crate::edge::Turns;
 use crate::health::Health;
 use crate::pipeline::Gateway;
@@ -56,11 +56,11 @@ pub async fn start(config: Config, env: impl Env + Send + Sync + 'static) -> any
     let providers = Arc::new(ArcSwap::from_pointee(Snapshot::default()));
     let health = Arc::new(Health::new(config.retry.budget, config.admission.max_concurrency / 2));
     let simulated = move |id: &str| simulate::base_url(origin.as_deref()?, id);
-    let publisher = Publisher::new(Arc::clone(&providers), Arc::clone(&health), env, Box::new(simulated), config.rules.clone());
+    let publisher = Publisher::new(Arc::clone(&providers), Arc::clone(&health), env, Box::new(simulated), Arc::clone(&config.rules));
     let publisher = Arc::new(publisher);
     let registry = Arc::new(registry(&config, Arc::clone(&publisher))?);
     tokio::task::spawn_blocking(crate::price::load);
-    let reloader = Arc::new(reloader(publisher, &registry));
+    let reloader = Arc::new(reloader(publisher, Arc::clone(&config.rules), &registry));
     let config_watcher = config::watch(Arc::clone(&reloader), stop.clone()).await;
     let watcher = plugin::watch(Arc::clone(&registry), stop.clone()).await;
     let admission = Arc::new(Admission::new(config.admission));
@@ -110,13 +110,13 @@ fn registry(config: &Config, publisher: Arc<Publisher<impl Env + Send + Sync + '
         .context("set PLUGINS_DIR to the folder of the adapters")
 }
 
-fn reloader(publisher: Arc<Publisher<impl Env + Send + Sync + 'static>>, registry: &Registry) -> Reloader {
+fn reloader(publisher: Arc<Publisher<impl Env + Send + Sync + 'static>>, rules: Arc<Rules>, registry: &Registry) -> Reloader {
     let file = ConfigFile::of(publisher.env());
     let env = {
         let publisher = Arc::clone(&publisher);
         Box::new(move |name: &str| publisher.env().get(name))
     };
-    Reloader::new(file, env, move |rules| publisher.rules(rules), Arc::clone(registry.events()))
+    Reloader::new(file, env, rules, move |rules| publisher.rules(rules), Arc::clone(registry.events()))
 }
 
 /// The simulator on a port of its own, which only this machine reaches.

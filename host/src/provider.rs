@@ -14,6 +14,7 @@ use crate::plugin::{Active, Version};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use url::Url;
 
@@ -44,7 +45,6 @@ pub enum State {
 }
 
 /// What it takes to ask a provider.
-#[derive(Debug)]
 pub struct Ready {
     pub version: Arc<Version>,
     pub base_url: Url,
@@ -52,10 +52,22 @@ pub struct Ready {
     pub credentials: Vec<Credential>,
     /// Of each credential, the id by which its rate limits are kept.
     pub key_ids: Vec<KeyId>,
+    /// Their values are marked sensitive.
     pub fixed_headers: HeaderMap,
     pub settings: Vec<(String, String)>,
     /// Whether the embedded simulator answers for it.
     pub simulated: bool,
+}
+
+/// Without headers and settings, for a value may be a secret.
+impl fmt::Debug for Ready {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ready")
+            .field("version", &self.version)
+            .field("base_url", &self.base_url.as_str())
+            .field("simulated", &self.simulated)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A key, as it is sent.
@@ -209,7 +221,8 @@ fn fixed_headers(adapters: &[(String, String)], configured: &BTreeMap<String, St
     let mut headers = HeaderMap::new();
     let all = adapters.iter().map(|(name, value)| (name, value)).chain(configured);
     for (name, value) in all {
-        let (name, value) = outbound::header(name, value).map_err(|error| error.to_string())?;
+        let (name, mut value) = outbound::header(name, value).map_err(|error| error.to_string())?;
+        value.set_sensitive(true);
         headers.insert(name, value);
     }
     Ok(headers)

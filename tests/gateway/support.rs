@@ -350,6 +350,21 @@ impl Gateway {
         all["plugins"].as_array().unwrap().iter().find(|plugin| plugin["id"] == id).cloned()
     }
 
+    /// What `/metrics` tells under a name without labels.
+    pub async fn gauge(&self, name: &str) -> f64 {
+        let metrics = self.get("/metrics").send().await.unwrap().text().await.unwrap();
+        let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok());
+        value.unwrap_or_else(|| panic!("no {name} in\n{metrics}"))
+    }
+
+    /// Waits until it is at least so much.
+    pub async fn wait_for_gauge(&self, name: &str, least: f64) {
+        let end = Instant::now() + PATIENCE;
+        while self.gauge(name).await < least {
+            assert!(Instant::now() < end, "{name} stays under {least}");
+        }
+    }
+
     /// What was logged of a request that is over: its line, and those of its attempts.
     pub fn logged(&self, id: &str) -> (Value, Vec<Value>) {
         let request = self.process.wait_for_record("request", |line| line["request_id"] == id);

@@ -38,11 +38,8 @@ async fn under_way(gateway: &Gateway) -> Vec<(String, f64)> {
         let plugin = gateway.plugin(adapter).await.unwrap();
         counts.push((adapter.to_owned(), plugin["in_flight"].as_f64().unwrap()));
     }
-    let metrics = gateway.get("/metrics").send().await.unwrap().text().await.unwrap();
     for gauge in ["llm_gateway_requests_in_flight", "llm_gateway_attempts_in_flight"] {
-        let line = metrics.lines().find_map(|line| line.strip_prefix(gauge)?.strip_prefix(' '));
-        let value = line.and_then(|value| value.trim().parse().ok()).unwrap_or_else(|| panic!("no {gauge} in\n{metrics}"));
-        counts.push((gauge.to_owned(), value));
+        counts.push((gauge.to_owned(), gateway.gauge(gauge).await));
     }
     counts
 }

@@ -4,6 +4,7 @@
 
 mod disconnect;
 mod loops;
+mod overload;
 mod reload;
 mod soak;
 mod storm;

@@ -227,7 +227,7 @@ fn rebuilt(bytes: &[u8], build: u8) -> Vec<u8> {
 
 /// What `gateway.toml` says after so many edits. Some are mistakes, after which the last good one counts.
 fn edited(edit: usize) -> String {
-    if edit % 5 == 4 {
+    if is_mistake(edit) {
         return "[routes.any]\ntargets = []\n".to_owned();
     }
     let targets: Vec<String> = ADAPTERS
@@ -237,6 +237,10 @@ fn edited(edit: usize) -> String {
         .collect();
     let strategy = ["ordered", "weighted", "least_latency", "cheapest"][edit % 4];
     format!("[routes.any]\nstrategy = \"{strategy}\"\ntargets = [{}]\n", targets.join(", "))
+}
+
+fn is_mistake(edit: usize) -> bool {
+    edit % 5 == 4
 }
 
 /// Does something at regular times until the end, and counts how often.
@@ -337,6 +341,12 @@ async fn nothing_breaks_leaks_or_mixes_while_everything_around_fails_and_changes
 
     simulator.recover().await;
     ends_at_rest(&gateway, &simulator).await;
+    let bad = (0..edits).filter(|edit| is_mistake(*edit)).count();
+    for (message, acts) in [("plugin replaced", swaps), ("configuration loaded", edits - bad), ("configuration rejected", bad)] {
+        let told = gateway.process.records(message).len();
+        // Some are overtaken by the next, on a busy machine; the last may be too late; the start is told too.
+        assert!(told.abs_diff(acts) <= 2 + acts / 10, "{message}: {told} of {acts}");
+    }
     assert_eq!(gateway.process.errors(), [""; 0], "nothing panicked");
     let gateway = Arc::get_mut(&mut gateway).expect("the others are done with it");
     assert!(gateway.process.child.try_wait().unwrap().is_none(), "the gateway lives");

@@ -17,7 +17,6 @@ use std::time::Duration;
 
 pub(super) async fn config(State(app): State<Arc<App>>) -> Json<Value> {
     let report = app.config.report();
-    let snapshot = app.gateway.providers.load();
     let rejection = report.rejection.map(|(at, reason)| json!({"at": at.to_string(), "reason": reason}));
     let mut shown = json!({
         "file": app.config.path().display().to_string(),
@@ -26,7 +25,7 @@ pub(super) async fn config(State(app): State<Arc<App>>) -> Json<Value> {
         "rejection": rejection,
     });
     if let Some(shown) = shown.as_object_mut() {
-        shown.extend(rules(&snapshot.rules));
+        shown.extend(rules(&report.rules));
     }
     Json(shown)
 }

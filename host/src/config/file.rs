@@ -2,13 +2,14 @@
 
 use super::document::{Document, Place};
 use super::routing::{self, FileBreaker, FileModel, FileRoute, Names};
-use super::{ConfigError, Env, MediaConfig, ProviderConfig, Rules, SHIPPED, UnsupportedParams, base_url, checked_key};
+use super::{BASE_URL_EXPECTED, ConfigError, Env, MediaConfig, ProviderConfig, Rules, SHIPPED, UnsupportedParams, base_url, checked_key};
 use crate::domain::is_provider_id;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
+use std::string::FromUtf8Error;
 use std::time::Duration;
 use url::Url;
 
@@ -25,7 +26,7 @@ pub struct ConfigFile {
 /// The file's text; nothing where there is none and there need not be one.
 pub(super) type Content = Result<Option<String>, ConfigError>;
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct FileConfig {
     providers: BTreeMap<String, FileProvider>,
@@ -47,7 +48,8 @@ struct FileMedia {
     private_addresses: bool,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// Without Debug: a header or a setting may be a secret.
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default, expecting = "a table")]
 struct FileProvider {
     plugin: Option<String>,
@@ -87,13 +89,17 @@ impl ConfigFile {
         if !metadata.is_file() {
             return Err(wrong("it is not a plain file".to_owned()));
         }
-        let mut text = String::new();
+        let mut bytes = Vec::new();
         let file = std::fs::File::open(&self.path).map_err(unreadable)?;
-        file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text).map_err(unreadable)?;
-        if text.len() as u64 > MAX_FILE_BYTES {
+        file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+        if bytes.len() as u64 > MAX_FILE_BYTES {
             return Err(wrong("it has more than 1 MiB".to_owned()));
         }
-        Ok(Some(text))
+        let not_text = |error: FromUtf8Error| {
+            let before = error.as_bytes().iter().take(error.utf8_error().valid_up_to());
+            wrong(format!("line {}: it is not UTF-8", before.filter(|byte| **byte == b'\n').count() + 1))
+        };
+        String::from_utf8(bytes).map(Some).map_err(not_text)
     }
 
     /// What the file says, where it says something, with what the environment says of providers and their keys.
@@ -119,12 +125,12 @@ impl FileConfig {
             rules.notices.extend(unset(&name, &provider, env));
             rules.providers.insert(name, provider);
         }
-        routing::check_aliases(document, &self.aliases)?;
         let names = Names {
             aliases: &self.aliases,
             providers: rules.providers.keys().map(String::as_str).collect(),
             routes: self.routes.keys().cloned().collect(),
         };
+        routing::check_aliases(document, &names)?;
         rules.routes = routing::routes(document, self.routes, &names)?;
         rules.tasks = routing::tasks(document, self.tasks, &names)?;
         rules.models = routing::models(document, self.models)?;
@@ -166,13 +172,7 @@ impl FileProvider {
         }
         let key_variables = key_variables(place, self.key_env, self.key_envs)?;
         let keys = if key_variables.is_empty() { from_env.keys } else { keys(&key_variables, env)? };
-        let moved = |text: String| {
-            let field = place.key("base_url");
-            base_url(&field.to_string(), &text).map_err(|error| match error {
-                ConfigError::Value { value, expected, .. } => field.wrong(format_args!("`{value}`: {expected}")),
-                other @ ConfigError::File { .. } => other,
-            })
-        };
+        let moved = |text: String| base_url(&text).ok_or_else(|| place.key("base_url").wrong(BASE_URL_EXPECTED));
         // A second instance of a shipped provider goes where the first one goes, if nothing else is said.
         let of_plugin = self.plugin.as_deref().and_then(super::shipped_base_url).and_then(|text| Url::parse(text).ok());
         Ok(ProviderConfig {

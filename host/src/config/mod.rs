@@ -16,10 +16,11 @@ pub use watch::{ConfigState, Reloader, Report, watch};
 
 use secrecy::SecretString;
 use std::collections::BTreeMap;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
 
@@ -31,6 +32,8 @@ pub const SHIPPED: [(&str, &str); 4] = [
     ("mistral", "https://api.mistral.ai/v1"),
     ("claude", "https://api.anthropic.com/v1"),
 ];
+
+const BASE_URL_EXPECTED: &str = "expected an http or https URL with its API version and no query, such as https://api.openai.com/v1";
 
 /// Everything that is set.
 #[derive(Debug, Clone)]
@@ -48,7 +51,7 @@ pub struct Config {
     /// Whether providers without a key are answered by the simulator.
     pub demo: bool,
     /// As they are at the start.
-    pub rules: Rules,
+    pub rules: Arc<Rules>,
 }
 
 /// What becomes of a request of which a provider can't take everything.
@@ -136,7 +139,7 @@ pub struct LogConfig {
 }
 
 /// One provider instance: a plugin, where it sends, and its key.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct ProviderConfig {
     /// Id of the adapter; absent: the instance's own name.
     pub plugin: Option<String>,
@@ -157,6 +160,20 @@ pub enum ConfigError {
     Value { name: String, value: String, expected: String },
     #[error("{file}: {reason}")]
     File { file: String, reason: String },
+}
+
+/// Of headers and settings the names alone: a value may be a secret.
+impl fmt::Debug for ProviderConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let settings: Vec<&str> = self.settings.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("ProviderConfig")
+            .field("plugin", &self.plugin)
+            .field("base_url", &self.base_url.as_ref().map(Url::as_str))
+            .field("key_variables", &self.key_variables)
+            .field("headers", &self.headers.keys())
+            .field("settings", &settings)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Reads variables by name.
@@ -215,7 +232,7 @@ impl Config {
             data_dir: PathBuf::from(env.get("DATA_DIR").unwrap_or_else(|| "data".into())),
             admin_key: env.get("ADMIN_KEY").map(SecretString::from),
             demo,
-            rules,
+            rules: Arc::new(rules),
         })
     }
 }
@@ -243,7 +260,8 @@ pub fn shipped_base_url(provider: &str) -> Option<&'static str> {
 pub fn provider_from_env(env: &impl Env, name: &str) -> Result<ProviderConfig, ConfigError> {
     let shipped = shipped_base_url(name).map(str::to_owned);
     let variable = base_url_variable(name);
-    let base_url = env.get(&variable).or(shipped).map(|text| base_url(&variable, &text)).transpose()?;
+    let wrong = || ConfigError::Value { name: variable.clone(), value: "(hidden)".into(), expected: BASE_URL_EXPECTED.into() };
+    let base_url = env.get(&variable).or(shipped).map(|text| base_url(&text).ok_or_else(wrong)).transpose()?;
     let key = env.get(&key_variable(name)).map(|key| checked_key(&key_variable(name), &key)).transpose()?;
     Ok(ProviderConfig { base_url, keys: key.into_iter().collect(), ..ProviderConfig::default() })
 }
@@ -256,17 +274,9 @@ fn checked_key(name: &str, key: &str) -> Result<SecretString, ConfigError> {
     Err(ConfigError::Value { name: name.into(), value: "(hidden)".into(), expected: "a key has only printable ASCII characters".into() })
 }
 
-fn base_url(name: &str, text: &str) -> Result<Url, ConfigError> {
-    let wrong = || ConfigError::Value {
-        name: name.into(),
-        // A URL that is refused for the password in it must not show it.
-        value: if text.contains('@') { "(hidden)".into() } else { text.into() },
-        expected: "expected an http or https URL with its API version and no query, such as https://api.openai.com/v1".into(),
-    };
-    if !crate::outbound::is_base_url(text) {
-        return Err(wrong());
-    }
-    Url::parse(text.trim_end_matches('/')).map_err(|_| wrong())
+/// One that is refused is not shown: a password or a key may stand in it.
+fn base_url(text: &str) -> Option<Url> {
+    Url::parse(text.trim_end_matches('/')).ok().filter(|_| crate::outbound::is_base_url(text))
 }
 
 fn retry(env: &impl Env) -> Result<RetryPolicy, ConfigError> {
@@ -358,7 +368,7 @@ mod tests {
         Config::load(&move |name: &str| variables.get(name).cloned(), false)
     }
 
-    fn load_file(toml: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    fn load_file(toml: impl AsRef<[u8]>, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("gateway.toml");
         std::fs::write(&path, toml).unwrap();
@@ -386,7 +396,6 @@ mod tests {
             ("JITTER", "NaN"),
             ("MAX_RETRIES", "-1"),
             ("LOG_PROMPTS", "perhaps"),
-            ("OPENAI_BASE_URL", "api.openai.com"),
             ("MAX_BACKOFF", "5"),
             ("MAX_BODY_MEMORY", "2000000"),
         ] {
@@ -396,12 +405,21 @@ mod tests {
     }
 
     #[test]
-    fn a_malformed_key_is_refused_without_being_shown() {
-        let message = load(&[("OPENAI_API_KEY", "sk-\nsecret")]).unwrap_err().to_string();
-        assert!(message.contains("OPENAI_API_KEY") && !message.contains("secret"), "{message}");
+    fn what_is_malformed_and_may_be_a_key_is_refused_without_being_shown() {
+        for (name, value) in [("OPENAI_API_KEY", "sk-\nsecret"), ("OPENAI_BASE_URL", "https://api.openai.com/v1?key=secret")] {
+            let message = load(&[(name, value)]).unwrap_err().to_string();
+            assert!(message.contains(name) && !message.contains("secret"), "{message}");
+        }
     }
 
-    fn rules(toml: &str) -> Rules {
+    #[test]
+    fn debug_shows_names_and_no_values() {
+        let toml = "[providers.openai]\nheaders = { x-team = \"secret-header\" }\nsettings = { tier = \"secret-setting\" }\n";
+        let shown = format!("{:?}", load_file(toml, &[("OPENAI_API_KEY", "secret-key")]).unwrap());
+        assert!(shown.contains("x-team") && shown.contains("tier") && !shown.contains("secret-"), "{shown}");
+    }
+
+    fn rules(toml: &str) -> Arc<Rules> {
         load_file(toml, &[]).unwrap().rules
     }
 
@@ -497,6 +515,8 @@ mod tests {
             ("[providers.local]\nkey_envs = []\n", 2, "providers.local.key_envs"),
             ("[providers.local]\nkey_env = \"A\"\nkey_envs = [\"B\"]\n", 3, "`key_env` too"),
             ("[aliases]\na = \"local/x\"\nfast = \"nothing\"\n", 3, "aliases.fast"),
+            ("[aliases]\na = \"local/x\"\nclaude = \"local/x\"\n", 3, "aliases.claude: a provider has this name"),
+            ("[providers.mine]\n[aliases]\nmine = \"local/x\"\n", 3, "aliases.mine: a provider has this name"),
             ("not toml", 1, "expected"),
             ("[media]\nmax_bytes = 0\n", 2, "media.max_bytes: `0`"),
             ("[media]\n\n\nmax_bytes = \"x\"\n", 4, "media.max_bytes: expected a whole number"),
@@ -526,6 +546,7 @@ mod tests {
             ("[tasks]\nother = []\n", 2, "tasks.other"),
             ("[models.openai]\n", 1, "models.openai: expected `provider/model`"),
             ("[models.\"openai/x\"]\ntimeouts = { total = 1 }\n", 2, "models.openai/x.timeouts: unknown field `total`"),
+            ("[models.\"openai/x\"]\ntimeouts = { idle_ms = 1, request_ms = 1 }\n", 2, "models.\"openai/x\".timeouts.request_ms"),
             ("[breaker]\nfailure_ratio = 0.0\n", 2, "breaker.failure_ratio"),
             ("[breaker]\nfailure_ratio = nan\n", 2, "breaker.failure_ratio"),
             ("[breaker]\n# none\nmin_requests = 0\n", 3, "breaker.min_requests"),
@@ -544,12 +565,20 @@ mod tests {
             "[providers.openai]\nkey_envs = \"sk-secret\"\n",
             "[providers.openai]\nkey_envs = [\"OPENAI_API_KEY\", \"sk-secret\"]\n",
             "[providers.openai]\nbase_url = \"https://me:secret@api.openai.com/v1\"\n",
+            "[providers.openai]\nbase_url = \"https://api.openai.com/v1?key=secret\"\n",
+            "[providers.openai]\nbase_url = \"sk-secret\"\n",
             "[providers.openai]\nheaders = \"secret\"\n",
             "[providers.openai]\nheaders = { x-key = \"secret\\n\" }\n",
         ] {
             let message = load_file(toml, &[]).unwrap_err().to_string();
             assert!(message.contains("line ") && message.contains("providers") && !message.contains("secret"), "{message}");
         }
+    }
+
+    #[test]
+    fn a_file_that_is_no_text_is_refused_with_its_line() {
+        let message = load_file(b"[aliases]\n\nfast = \"\xff\"\n", &[]).unwrap_err().to_string();
+        assert!(message.contains("gateway.toml: line 3: it is not UTF-8"), "{message}");
     }
 
     #[test]

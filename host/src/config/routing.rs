@@ -61,7 +61,7 @@ pub(super) struct FileBreaker {
     open_ms: Option<i64>,
 }
 
-/// The names that a target or a route's own name is held against.
+/// The names that a target, and the own name of a route or an alias, is held against.
 pub(super) struct Names<'a> {
     pub(super) aliases: &'a BTreeMap<String, String>,
     pub(super) providers: BTreeSet<&'a str>,
@@ -101,11 +101,14 @@ impl<'de> Visitor<'de> for TargetVisitor {
 
 /// # Errors
 /// The first alias that can't be used.
-pub(super) fn check_aliases(document: &Document<'_>, aliases: &BTreeMap<String, String>) -> Result<(), ConfigError> {
-    for (alias, target) in aliases {
+pub(super) fn check_aliases(document: &Document<'_>, names: &Names<'_>) -> Result<(), ConfigError> {
+    for (alias, target) in names.aliases {
+        let place = document.place("aliases").key(alias);
         if !names_model(target) || !is_name(alias) || alias.contains('/') {
-            let reason = format_args!("`{target}`: an alias without a slash stands for `provider/model`");
-            return Err(document.place("aliases").key(alias).wrong(reason));
+            return Err(place.wrong(format_args!("`{target}`: an alias without a slash stands for `provider/model`")));
+        }
+        if names.providers.contains(alias.as_str()) {
+            return Err(place.wrong("a provider has this name: give the alias another one"));
         }
     }
     Ok(())
@@ -191,7 +194,12 @@ pub(super) fn models(
         if !names_model(&name) {
             return Err(place.wrong("expected `provider/model`"));
         }
-        Ok((name, model.timeouts.checked(&place.key("timeouts"))?))
+        let timeouts = place.key("timeouts");
+        if model.timeouts.request_ms.is_some() {
+            // A request may be tried with several models.
+            return Err(timeouts.key("request_ms").wrong("it is no limit of a model: set it for a route, or REQUEST_TIMEOUT"));
+        }
+        Ok((name, model.timeouts.checked(&timeouts)?))
     };
     models.into_iter().map(checked).collect()
 }

@@ -21,7 +21,7 @@ pub struct Rules {
     pub tasks: BTreeMap<&'static str, Vec<RouteTarget>>,
     /// Where nothing narrower is said.
     pub timeouts: Timeouts,
-    /// Time limits of single models, by `provider/model`.
+    /// Time limits of single models, by `provider/model`. None is of a request, which may be tried with several.
     pub models: BTreeMap<String, TimeoutOverrides>,
     pub unsupported_params: UnsupportedParams,
     /// Absent: the gateway fetches no media.

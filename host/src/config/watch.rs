@@ -10,15 +10,18 @@ use crate::watching::{LOOK_ANYWAY, Watching};
 use jiff::Timestamp;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// Content that is the same after this time is whole: whoever writes it is done.
 const QUIET: Duration = Duration::from_millis(100);
 
+/// For content that may be half-written: a shell empties a file before the program that is to fill it has begun.
+const UNFINISHED: Duration = Duration::from_secs(2);
+
 type Variables = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
-type Publish = Box<dyn Fn(Rules) + Send + Sync>;
+type Publish = Box<dyn Fn(Arc<Rules>) + Send + Sync>;
 
 /// The configuration file as the gateway sees it.
 pub struct Reloader {
@@ -35,15 +38,19 @@ pub struct Reloader {
 struct Looked {
     /// What was last judged. Absent: nothing was.
     judged: Option<Content>,
-    /// What was there at the last look, if it is new.
-    fresh: Option<Content>,
+    /// The text that was last good. Empty: there is none.
+    counted: String,
+    /// What was there at the last look, if it is new, and since which look.
+    fresh: Option<(Content, Instant)>,
 }
 
 /// How the file stands, for operators.
 #[derive(Debug, Clone)]
 pub struct Report {
     pub state: ConfigState,
-    /// Since when the rules that count do.
+    /// Those that count.
+    pub rules: Arc<Rules>,
+    /// Since when they do.
     pub loaded_at: Timestamp,
     /// When the file was refused, and why. Absent: it was not, or has been good since.
     pub rejection: Option<(Timestamp, String)>,
@@ -68,9 +75,15 @@ enum Look {
 }
 
 impl Reloader {
-    /// `publish` is told of rules that are good, before they are announced.
-    pub fn new(file: ConfigFile, env: Variables, publish: impl Fn(Rules) + Send + Sync + 'static, events: Arc<Events>) -> Self {
-        let report = Report { state: ConfigState::Absent, loaded_at: Timestamp::now(), rejection: None };
+    /// `rules` count until the first look. `publish` is told of rules that are good, before they are announced.
+    pub fn new(
+        file: ConfigFile,
+        env: Variables,
+        rules: Arc<Rules>,
+        publish: impl Fn(Arc<Rules>) + Send + Sync + 'static,
+        events: Arc<Events>,
+    ) -> Self {
+        let report = Report { state: ConfigState::Absent, rules, loaded_at: Timestamp::now(), rejection: None };
         Self { file, env, publish: Box::new(publish), events, looked: Mutex::default(), report: Mutex::new(report) }
     }
 
@@ -98,15 +111,19 @@ impl Reloader {
         reload.await.unwrap_or_else(|error| Err(error.to_string()))
     }
 
-    fn look(&self) -> Look {
+    fn look(&self, now: Instant) -> Look {
         let mut looked = lock(&self.looked);
         let content = self.file.read();
         if looked.judged.as_ref() == Some(&content) {
             looked.fresh = None;
             return Look::Settled;
         }
-        if looked.fresh.as_ref() != Some(&content) {
-            looked.fresh = Some(content);
+        let seen_for = looked.fresh.as_ref().filter(|(fresh, _)| *fresh == content).map(|(_, since)| now.duration_since(*since));
+        let Some(seen_for) = seen_for else {
+            looked.fresh = Some((content, now));
+            return Look::StillMoving;
+        };
+        if seen_for < UNFINISHED && looked.may_be_unfinished(&content) {
             return Look::StillMoving;
         }
         // The verdict is in the report.
@@ -125,6 +142,7 @@ impl Reloader {
         match text.and_then(|text| self.file.rules(text.as_deref(), &self.env)) {
             Ok(rules) => {
                 let state = if matches!(content, Ok(None)) { ConfigState::Absent } else { ConfigState::Loaded };
+                looked.counted = content.clone().ok().flatten().unwrap_or_default();
                 self.accept(rules, state, is_first);
                 Ok(true)
             }
@@ -138,8 +156,9 @@ impl Reloader {
 
     fn accept(&self, rules: Rules, state: ConfigState, is_first: bool) {
         rules.notices.iter().for_each(|notice| tracing::warn!("{notice}"));
-        (self.publish)(rules);
-        *lock(&self.report) = Report { state, loaded_at: Timestamp::now(), rejection: None };
+        let rules = Arc::new(rules);
+        (self.publish)(Arc::clone(&rules));
+        *lock(&self.report) = Report { state, rules, loaded_at: Timestamp::now(), rejection: None };
         match state {
             ConfigState::Absent if is_first => {}
             ConfigState::Absent => self.announce(EventKind::ConfigRemoved, None),
@@ -159,6 +178,14 @@ impl Reloader {
         metrics::config_reload(if reason.is_none() { Reload::Applied } else { Reload::Refused });
         let file = self.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
         self.events.say(Event { id: 0, at: Timestamp::now(), kind, plugin: None, file, version: None, sha256: None, reason });
+    }
+}
+
+impl Looked {
+    /// Whether it is blank, or no more than the beginning of what counts.
+    fn may_be_unfinished(&self, content: &Content) -> bool {
+        let Ok(Some(text)) = content else { return false };
+        text.trim().is_empty() || self.counted.strip_prefix(text.as_str()).is_some_and(|rest| !rest.is_empty())
     }
 }
 
@@ -184,7 +211,7 @@ async fn look_again(reloader: Arc<Reloader>, mut watching: Watching) {
             tokio::time::sleep(QUIET).await;
         }
         let looking = Arc::clone(&reloader);
-        let look = tokio::task::spawn_blocking(move || looking.look()).await;
+        let look = tokio::task::spawn_blocking(move || looking.look(Instant::now())).await;
         soon = matches!(look, Ok(Look::StillMoving));
     }
 }
@@ -201,7 +228,7 @@ mod tests {
     struct Fixture {
         folder: tempfile::TempDir,
         reloader: Arc<Reloader>,
-        published: Arc<Mutex<Vec<Rules>>>,
+        published: Arc<Mutex<Vec<Arc<Rules>>>>,
         events: Arc<Events>,
     }
 
@@ -218,7 +245,7 @@ mod tests {
                 let published = Arc::clone(&published);
                 move |rules| lock(&published).push(rules)
             };
-            let reloader = Arc::new(Reloader::new(ConfigFile::of(&env), Box::new(env), publish, Arc::clone(&events)));
+            let reloader = Arc::new(Reloader::new(ConfigFile::of(&env), Box::new(env), Arc::default(), publish, Arc::clone(&events)));
             Self { folder, reloader, published, events }
         }
 
@@ -226,9 +253,13 @@ mod tests {
             std::fs::write(self.folder.path().join("gateway.toml"), text).unwrap();
         }
 
+        fn look(&self) -> Look {
+            self.reloader.look(Instant::now())
+        }
+
         /// Looks until nothing moves.
         fn settle(&self) {
-            while matches!(self.reloader.look(), Look::StillMoving) {}
+            while matches!(self.look(), Look::StillMoving) {}
         }
 
         fn published(&self) -> usize {
@@ -245,14 +276,35 @@ mod tests {
     #[test]
     fn new_content_is_taken_once_it_is_seen_twice() {
         let fixture = Fixture::start(GOOD);
-        assert!(matches!(fixture.reloader.look(), Look::StillMoving));
+        assert!(matches!(fixture.look(), Look::StillMoving));
         fixture.write("[aliases]\nfast = \"openai/y\"\n");
-        assert!(matches!(fixture.reloader.look(), Look::StillMoving), "it has changed again");
+        assert!(matches!(fixture.look(), Look::StillMoving), "it has changed again");
         assert_eq!(fixture.published(), 0);
-        assert!(matches!(fixture.reloader.look(), Look::Settled));
+        assert!(matches!(fixture.look(), Look::Settled));
         fixture.settle();
         assert_eq!((fixture.published(), fixture.reloader.report().state), (1, ConfigState::Loaded));
         assert_eq!(lock(&fixture.published)[0].aliases["fast"], "openai/y");
+    }
+
+    #[test]
+    fn content_that_may_be_half_written_is_given_two_seconds() {
+        let fixture = Fixture::start(GOOD);
+        fixture.settle();
+        let now = Instant::now();
+        let after = |milliseconds| fixture.reloader.look(now + Duration::from_millis(milliseconds));
+        for unfinished in ["", " \n", "[aliases]\n"] {
+            fixture.write(unfinished);
+            for milliseconds in [0, 300, 1999] {
+                assert!(matches!(after(milliseconds), Look::StillMoving), "{unfinished:?} after {milliseconds} ms");
+            }
+        }
+        fixture.write(GOOD);
+        assert!(matches!(after(2500), Look::Settled));
+        assert_eq!(fixture.published(), 1, "nothing has changed after all");
+        fixture.write("");
+        assert!(matches!(after(3000), Look::StillMoving));
+        assert!(matches!(after(5000), Look::Settled));
+        assert_eq!(fixture.published(), 2, "it is meant to be empty");
     }
 
     #[test]

@@ -233,8 +233,6 @@ impl Decision<'_> {
         };
         let first = candidate(self.first);
         let rest: Vec<Candidate> = self.rest.into_iter().map(candidate).collect();
-        // What a single model may take in all is no measure for several.
-        let all = if rest.is_empty() { first.timeouts } else { rules.timeouts.with(&of_route) };
         Plan {
             first,
             rest,
@@ -243,7 +241,7 @@ impl Decision<'_> {
             route: route.map(|(name, _)| name.to_owned()),
             max_retries: route.and_then(|(_, route)| route.max_retries),
             hedge_after: route.and_then(|(_, route)| route.hedge_after),
-            request_timeout: all.request,
+            request_timeout: rules.timeouts.with(&of_route).request,
         }
     }
 
@@ -335,7 +333,7 @@ mod tests {
         let (acme, beta) = (provider("acme"), provider("beta"));
         let seconds = Duration::from_secs;
         let mut rules = Rules::default();
-        let own = TimeoutOverrides { idle: Some(seconds(3)), total: Some(seconds(4)), request: Some(seconds(5)), ..Default::default() };
+        let own = TimeoutOverrides { idle: Some(seconds(3)), total: Some(seconds(4)), ..Default::default() };
         rules.models.insert("acme/m".into(), own);
         let (rules, route) = (Arc::new(rules), route());
         let origin = Some(Origin::Route { name: "fast", route: &route });
@@ -347,7 +345,7 @@ mod tests {
         assert_eq!(plan.request_timeout, rules.timeouts.request);
 
         let plan = decision(None, place(&acme, 1), Vec::new()).plan(&rules);
-        assert_eq!((plan.first.timeouts.idle, plan.request_timeout, plan.route), (seconds(3), seconds(5), None));
+        assert_eq!((plan.first.timeouts.idle, plan.request_timeout, plan.route), (seconds(3), rules.timeouts.request, None));
     }
 
     #[test]

@@ -104,13 +104,15 @@ impl Scripts {
         }
         let mut state = self.lock();
         let (hit, faults) = ((script.provider, script.key), script.faults);
-        state.standing.remove(&hit);
-        if faults.len() > MAX_QUEUED || state.standing.len() == MAX_SCRIPTED {
+        let room = state.standing.len() < MAX_SCRIPTED || state.standing.contains_key(&hit);
+        if faults.len() > MAX_QUEUED || !room {
             return Err(Refused::Full);
         }
         let count = faults.len();
         if count > 0 {
             state.standing.insert(hit, Standing { faults, chance });
+        } else {
+            state.standing.remove(&hit);
         }
         Ok(count)
     }
@@ -236,6 +238,8 @@ mod tests {
         let scripts = Scripts::default();
         scripts.stand(script(Provider::Openai, None, &["label=all"]), 1.0).unwrap();
         scripts.stand(script(Provider::Openai, Some("a"), &["label=a"]), 1.0).unwrap();
+        let refused = scripts.stand(script(Provider::Openai, Some("a"), &[""; MAX_QUEUED + 1]), 1.0);
+        assert!(matches!(refused, Err(Refused::Full)), "and what stood stands on");
         scripts.queue(script(Provider::Openai, None, &["label=once"])).unwrap();
         assert_eq!(next(&scripts, "a").as_deref(), Some("label=once"));
         assert_eq!([next(&scripts, "a"), next(&scripts, "b")].map(Option::unwrap), ["label=a", "label=all"]);
