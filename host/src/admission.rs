@@ -49,7 +49,7 @@ pub struct Admission {
 #[derive(Debug)]
 pub struct Place {
     _permit: OwnedSemaphorePermit,
-    _body: Room,
+    body: Room,
 }
 
 /// One attempt's leave to be under way.
@@ -95,7 +95,7 @@ impl Admission {
     /// When there is none.
     pub fn enter(&self, body: Room) -> Result<Place, Overloaded> {
         let permit = Arc::clone(&self.places).try_acquire_owned().map_err(|_| self.full())?;
-        Ok(Place { _permit: permit, _body: body })
+        Ok(Place { _permit: permit, body })
     }
 
     /// Waits for a turn, first come, first served.
@@ -146,6 +146,16 @@ impl Admission {
 
     fn full(&self) -> Overloaded {
         Overloaded::Full(places(&self.config)).counted()
+    }
+}
+
+impl Place {
+    /// Makes room for what is made of the body, if that takes more than it.
+    ///
+    /// # Errors
+    /// When there is not so much.
+    pub fn grow_to(&mut self, bytes: usize) -> Result<(), Overloaded> {
+        self.body.grow_to(bytes)
     }
 }
 

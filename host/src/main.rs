@@ -12,6 +12,9 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+/// For work on blocking threads that is left at the end: a read that hangs may not keep the process.
+const AFTER_STOP: Duration = Duration::from_secs(1);
+
 /// One HTTP gateway in front of OpenAI, Gemini, Mistral and Claude, with hot-swappable WebAssembly adapters.
 #[derive(Debug, Parser)]
 #[command(name = "llm-gateway", version)]
@@ -77,11 +80,14 @@ fn serve(arguments: &ServeArguments) -> anyhow::Result<()> {
     let config = Config::load(&env, arguments.demo)?;
     let _guard = telemetry::start(&config.log)?;
     raise_file_limit();
-    runtime()?.block_on(async {
+    let runtime = runtime()?;
+    let outcome = runtime.block_on(async {
         let running = app::start(config, env).await?;
         tracing::info!(address = %running.address, demo = arguments.demo, "llm-gateway listens on http://{}", running.address);
         until_told_to_stop(running).await
-    })
+    });
+    runtime.shutdown_timeout(AFTER_STOP);
+    outcome
 }
 
 /// A `.env` in this folder or one above; a variable that is set already counts more.

@@ -3,10 +3,13 @@
 //! On hyper-util's builder rather than `axum::serve`, which sets no timeout for a request's head. Every connection has a permit, so their number is bounded; the next waits
 //! in the kernel's queue.
 //!
-//! Nobody holds a connection by doing nothing: a head has its time, a client that takes nothing of its answer has `WRITE_TIMEOUT`, and the kernel asks for signs of life from
-//! one that is silent. A connection that ends drops its requests' bodies and answers, and with an answer goes the request upstream.
+//! Nobody holds a connection by doing nothing: a head has its time, a connection without a request has as long, a client that takes nothing of its answer has `WRITE_TIMEOUT`, and the
+//! kernel asks for signs of life from one that is silent. A connection that ends drops its requests' bodies and answers, and with an answer goes the request upstream.
+//!
+//! Told to stop, it goes on for a moment, for those who could not know: connections are accepted and answered, and told that they close. Only then is the port given up.
 
 mod patience;
+mod requests;
 
 use crate::config::ServerConfig;
 use axum::Router;
@@ -14,19 +17,17 @@ use axum::body::Body;
 use axum::http::{HeaderValue, Version, header};
 use axum::response::Response;
 use bytes::Bytes;
-use futures_util::FutureExt;
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
+use requests::Requests;
 use socket2::{SockRef, TcpKeepalive};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -46,14 +47,19 @@ const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
 const MAX_SEND_BYTES: usize = 64 << 10;
 /// What the kernel takes of a connection before it is sent, so that a slow reader has its answer wait here and not there.
 const MAX_UNSENT_BYTES: u32 = 128 << 10;
+/// A peer that is gone is known after 30 seconds. On Linux the time of TCP_USER_TIMEOUT counts here too, in place of the retries.
 const KEEPALIVE: TcpKeepalive =
-    TcpKeepalive::new().with_time(Duration::from_secs(30)).with_interval(Duration::from_secs(10)).with_retries(3);
+    TcpKeepalive::new().with_time(Duration::from_secs(15)).with_interval(Duration::from_secs(5)).with_retries(3);
 /// For what comes of a body that was refused: all of a small one is here already.
 const DRAIN: Duration = Duration::from_millis(2);
 /// For what a refused client still sends: it may never see the answer on a connection that closes before.
 const LINGER: Duration = Duration::from_millis(500);
 /// After the machine had no file handle left for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// For who connects, or asks, before it can know that the gateway stops.
+const LAST_CONNECTIONS: Duration = Duration::from_millis(100);
+/// For the first request of a connection that was accepted before the port was given up.
+const LAST_REQUEST: Duration = Duration::from_secs(1);
 
 /// Who is at the other end of the connection, in a request's extensions.
 #[derive(Debug, Clone, Copy)]
@@ -73,25 +79,47 @@ pub async fn bind(config: &ServerConfig) -> anyhow::Result<TcpListener> {
     })
 }
 
+/// What all connections have in common.
+struct Server {
+    builder: Builder<TokioExecutor>,
+    router: Router,
+    head_timeout: Duration,
+    write_timeout: Duration,
+    /// Answers say that their connection closes.
+    stop: CancellationToken,
+    /// Connections take no further requests.
+    closing: CancellationToken,
+}
+
 /// Serves until `stop`, then lets what is under way finish for the grace period at most.
 pub async fn serve(listener: TcpListener, router: Router, config: &ServerConfig, stop: CancellationToken) {
     let permits = Arc::new(Semaphore::new(config.max_connections));
-    let graceful = GracefulShutdown::new();
-    let builder = builder(config.header_read_timeout);
+    let server = Arc::new(Server {
+        builder: builder(config.header_read_timeout),
+        router,
+        head_timeout: config.header_read_timeout,
+        write_timeout: config.write_timeout,
+        stop: stop.clone(),
+        closing: CancellationToken::new(),
+    });
     let mut connections = JoinSet::new();
+    let mut enough = std::pin::pin!(async {
+        stop.cancelled().await;
+        tokio::time::sleep(LAST_CONNECTIONS).await;
+    });
     loop {
         let permit = tokio::select! {
-            () = stop.cancelled() => break,
+            () = &mut enough => break,
             permit = Arc::clone(&permits).acquire_owned() => permit,
         };
         let accepted = tokio::select! {
-            () = stop.cancelled() => break,
+            () = &mut enough => break,
             accepted = listener.accept() => accepted,
         };
         let Ok(permit) = permit else { break };
         match accepted {
             Ok((stream, peer)) => {
-                let connection = connection(stream, peer, builder.clone(), router.clone(), &graceful, config);
+                let connection = connection(stream, peer, Arc::clone(&server));
                 connections.spawn(async move {
                     connection.await;
                     drop(permit);
@@ -104,18 +132,30 @@ pub async fn serve(listener: TcpListener, router: Router, config: &ServerConfig,
         }
         while connections.try_join_next().is_some() {}
     }
-    // What the kernel has accepted already is not lost either.
-    while let Some(Ok((stream, peer))) = listener.accept().now_or_never() {
-        connections.spawn(connection(stream, peer, builder.clone(), router.clone(), &graceful, config));
+    for (stream, peer) in accepted_by_the_kernel(listener) {
+        connections.spawn(connection(stream, peer, Arc::clone(&server)));
     }
-    drop(listener);
-    if tokio::time::timeout(config.shutdown_grace, graceful.shutdown()).await.is_err() {
+    server.closing.cancel();
+    let all_over = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(config.shutdown_grace, all_over).await.is_err() {
         tracing::warn!(
             grace_ms = config.shutdown_grace.as_millis(),
             "requests were still under way at the end of SHUTDOWN_GRACE and are cut off"
         );
     }
     connections.shutdown().await;
+}
+
+/// Gives up the port, and what the kernel has accepted for it. Asks the kernel itself: the runtime learns of connections only now and then.
+fn accepted_by_the_kernel(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
+    let Ok(listener) = listener.into_std() else { return Vec::new() };
+    let accepted: Vec<_> = std::iter::from_fn(|| listener.accept().ok()).collect();
+    drop(listener);
+    let ready = |(stream, peer): (std::net::TcpStream, _)| {
+        stream.set_nonblocking(true).ok()?;
+        Some((TcpStream::from_std(stream).ok()?, peer))
+    };
+    accepted.into_iter().filter_map(ready).collect()
 }
 
 fn builder(header_read_timeout: Duration) -> Builder<TokioExecutor> {
@@ -135,18 +175,31 @@ fn builder(header_read_timeout: Duration) -> Builder<TokioExecutor> {
 }
 
 /// A body that is not read to its end closes the connection; the client is told, so that it does not send its next request there.
-async fn respond(request: hyper::Request<Incoming>, peer: SocketAddr, router: Router, patience: Duration) -> Result<Response, Infallible> {
-    let one_way = request.version() <= Version::HTTP_11;
+async fn respond(
+    request: hyper::Request<Incoming>,
+    peer: SocketAddr,
+    requests: Requests,
+    server: Arc<Server>,
+) -> Result<Response, Infallible> {
+    let open = if request.version() <= Version::HTTP_11 {
+        requests.has_spoken();
+        None
+    } else {
+        Some(requests.begin())
+    };
     // Who waits to be told to send its body has not sent it.
     let sends = !request.headers().contains_key(header::EXPECT);
     let (given_up, rest) = oneshot::channel();
     let mut request = request.map(|body| Body::new(Watched { body: Some(body), given_up: Some(given_up) }));
     request.extensions_mut().insert(Peer(peer));
-    let mut response = router.oneshot(request).await?;
-    if one_way && is_unread(rest, sends).await {
+    let mut response = server.router.clone().oneshot(request).await?;
+    if let Some(open) = open {
+        return Ok(patience::bounded(response, open, server.write_timeout));
+    }
+    if is_unread(rest, sends).await || server.stop.is_cancelled() {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    Ok(if one_way { response } else { patience::bounded(response, patience) })
+    Ok(response)
 }
 
 /// Whether something of a body is unread still. What a client goes on sending is then read for a while beside the answer, and thrown away.
@@ -224,39 +277,37 @@ fn set_options(stream: &TcpStream, write_timeout: Duration) -> std::io::Result<(
     Ok(())
 }
 
-fn connection(
-    stream: TcpStream,
-    peer: SocketAddr,
-    builder: Builder<TokioExecutor>,
-    router: Router,
-    graceful: &GracefulShutdown,
-    config: &ServerConfig,
-) -> impl Future<Output = ()> + Send + 'static {
-    if let Err(error) = set_options(&stream, config.write_timeout) {
+async fn connection(stream: TcpStream, peer: SocketAddr, server: Arc<Server>) {
+    if let Err(error) = set_options(&stream, server.write_timeout) {
         tracing::debug!(%error, "a connection's options could not be set");
     }
     let mut stream = TimeoutWriter::new(stream);
-    stream.set_timeout(Some(config.write_timeout));
-    let (head_timeout, patience) = (config.header_read_timeout, config.write_timeout);
-    let spoke = Arc::new(AtomicBool::new(false));
+    stream.set_timeout(Some(server.write_timeout));
+    let requests = Requests::default();
     let service = {
-        let spoke = Arc::clone(&spoke);
-        service_fn(move |request: hyper::Request<Incoming>| {
-            spoke.store(true, Ordering::Relaxed);
-            respond(request, peer, router.clone(), patience)
-        })
+        let (requests, server) = (requests.clone(), Arc::clone(&server));
+        service_fn(move |request| respond(request, peer, requests.clone(), Arc::clone(&server)))
     };
-    let served = graceful.watch(builder.serve_connection(TokioIo::new(Box::pin(stream)), service).into_owned());
-    async move {
-        let mut served = std::pin::pin!(served);
-        // hyper's own timeout begins only when it knows the protocol, for which a client may let it wait for ever.
+    let mut served = std::pin::pin!(server.builder.serve_connection(TokioIo::new(Box::pin(stream)), service));
+    // hyper's own timeout begins only when it knows the protocol, for which a client may let it wait for ever, and ends with HTTP/2.
+    let enough = async {
         tokio::select! {
-            _ = served.as_mut() => return,
-            () = tokio::time::sleep(head_timeout) => {}
+            () = requests.none_for(server.head_timeout) => {}
+            () = server.closing.cancelled() => {
+                let _ = tokio::time::timeout(LAST_REQUEST, requests.first()).await;
+            }
         }
-        if spoke.load(Ordering::Relaxed) {
-            // A connection that breaks is the client's affair.
-            let _ = served.await;
-        }
+    };
+    // A connection that breaks is the client's affair.
+    tokio::select! {
+        _ = served.as_mut() => return,
+        () = requests.cut() => return,
+        () = enough => served.as_mut().graceful_shutdown(),
+    }
+    tokio::select! {
+        _ = served => {}
+        () = requests.cut() => {}
+        // Told to go, it stays.
+        () = requests.none_for(server.head_timeout) => {}
     }
 }

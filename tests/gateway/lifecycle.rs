@@ -134,6 +134,16 @@ async fn connections_past_the_limit_wait_their_turn() {
     drop(idle);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_http2_connection_is_let_go_for_others() {
+    let gateway = Setup::bare().env("MAX_CONNECTIONS", "1").env("HEADER_READ_TIMEOUT", "300").start();
+    let idle = reqwest::Client::builder().http2_prior_knowledge().pool_idle_timeout(None).build().unwrap();
+    let url = format!("{}/healthz", gateway.url);
+    idle.get(&url).send().await.unwrap().bytes().await.unwrap();
+    assert_eq!(gateway.get("/healthz").send().await.unwrap().status(), 200);
+    assert_eq!(idle.get(&url).send().await.unwrap().status(), 200, "on another connection");
+}
+
 #[test]
 fn a_second_start_is_ready_at_once() {
     let simulator = Simulator::start();

@@ -95,6 +95,24 @@ async fn a_client_that_reads_nothing_is_cut_off_and_its_upstream_request_with_it
     assert_eq!(gateway.chat(chat_body("openai", "Hello", false)).await.status(), 200, "its place is free");
 }
 
+/// An answer that is smaller than what the gateway holds for a connection is out of its hands at once, but not with the client.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_http2_client_that_takes_nothing_of_a_whole_answer_keeps_its_place_for_a_while_only() {
+    let simulator = Simulator::start();
+    let gateway = Setup::simulated(&simulator).env("WRITE_TIMEOUT", "2000").env("MAX_CONCURRENCY", "1").env("MAX_QUEUE", "0").start();
+    let client = reqwest::Client::builder().http2_prior_knowledge().http2_initial_stream_window_size(0).build().unwrap();
+    let body = chat_body("openai", "Hello", false);
+    let untaken = client.post(format!("{}/v1/chat/completions", gateway.url)).json(&body).send().await.unwrap();
+    assert_eq!(untaken.status(), 200);
+    wait_until_full(&gateway).await;
+    let end = Instant::now() + PATIENCE;
+    while !gateway.get("/metrics").send().await.unwrap().text().await.unwrap().contains("llm_gateway_requests_in_flight 0\n") {
+        assert!(Instant::now() < end, "its place is not given back");
+    }
+    assert_eq!(gateway.chat(body).await.status(), 200);
+    assert!(untaken.bytes().await.is_err(), "its connection is cut");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_body_is_ended_in_time_and_holds_no_place() {
     let simulator = Simulator::start();
@@ -159,6 +177,27 @@ async fn bodies_have_a_bound_together() {
     while json(gateway.query(json!({"query": "x".repeat(50_000)})).await).await["code"] == "overloaded" {
         assert!(Instant::now() < end, "the memory is not given back");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_to_many_takes_memory_for_each() {
+    let gateway = Setup::bare().env("MAX_BODY_BYTES", "100000").env("MAX_BODY_MEMORY", "100000").start();
+    for (models, code) in [(1, None), (16, Some("overloaded"))] {
+        let body = json!({"query": "x".repeat(50_000), "models": vec!["openai"; models]});
+        let answer = json(gateway.post("/api/parallel").json(&body).send().await.unwrap()).await;
+        assert_eq!(answer["code"].as_str(), code, "{answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_take_memory_too() {
+    let gateway = Setup::bare().env("MAX_BODY_BYTES", "1000000").env("MAX_BODY_MEMORY", "1000000").start();
+    let values = json!({"messages": vec![0; 200_000]});
+    let answer = json(gateway.post("/v1/chat/completions").json(&values).send().await.unwrap()).await;
+    assert_eq!(answer["error"]["code"], "overloaded", "{answer}");
+    let text = json!({"messages": ",".repeat(400_000)});
+    let answer = json(gateway.post("/v1/chat/completions").json(&text).send().await.unwrap()).await;
+    assert_eq!(answer["error"]["code"], "invalid_request", "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

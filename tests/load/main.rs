@@ -6,6 +6,7 @@ mod disconnect;
 mod loops;
 mod overload;
 mod reload;
+mod shutdown;
 mod soak;
 mod storm;
 #[path = "../gateway/support.rs"]

@@ -15,12 +15,16 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::stream;
+use hyper::body::{Frame, SizeHint};
 use jiff::Timestamp;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 const MAX_HEADER_BYTES: usize = 1000;
+const MAX_PIECE_BYTES: usize = 64 << 10;
 /// What is between caller and gateway often closes a connection that is idle for half a minute.
 const PING_AFTER: Duration = Duration::from_secs(10);
 
@@ -41,18 +45,36 @@ pub fn reply(mut account: Account, told: Told, body: Vec<u8>) -> Response {
     response
 }
 
-/// A body that keeps its request's place until the last byte of it is out: a caller may take its time over many megabytes.
+/// A body that keeps its request's place until all but the last piece of it is out: a caller may take its time over many megabytes.
 pub fn holding(place: Option<Place>, bytes: Vec<u8>) -> Body {
-    struct Holding {
-        bytes: Vec<u8>,
-        _place: Option<Place>,
+    Body::new(Holding { rest: Bytes::from(bytes), _place: place })
+}
+
+struct Holding {
+    rest: Bytes,
+    _place: Option<Place>,
+}
+
+impl hyper::body::Body for Holding {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready((!self.rest.is_empty()).then(|| Ok(Frame::data(piece(&mut self.rest)))))
     }
-    impl AsRef<[u8]> for Holding {
-        fn as_ref(&self) -> &[u8] {
-            &self.bytes
-        }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty()
     }
-    Body::from(Bytes::from_owner(Holding { bytes, _place: place }))
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.rest.len() as u64)
+    }
+}
+
+/// The next piece for the connection, which holds what it was given until the caller takes it.
+fn piece(rest: &mut Bytes) -> Bytes {
+    rest.split_to(rest.len().min(MAX_PIECE_BYTES))
 }
 
 /// In which dialect an answer is told, and what of the request was left out, in its words.
@@ -169,6 +191,10 @@ struct Rendering {
     source: Source,
     /// Closed with the last event.
     account: Option<Account>,
+    /// The request's, from then on.
+    place: Option<Place>,
+    /// Rendered and not sent.
+    rest: Bytes,
     dialect: Dialect,
     renderer: Box<dyn Render>,
     turns: Turns,
@@ -187,7 +213,7 @@ fn chat_stream(account: Account, told: Told, source: Source, form: Form, turns: 
     // A caller who has waited for long is told at once that there is an answer to come.
     let last_sent = account.context().started;
     let account = Some(with_headers(account, told, &mut headers));
-    let rendering = Rendering { source, account, dialect, renderer, turns: turns.clone(), last_sent };
+    let rendering = Rendering { source, account, place: None, rest: Bytes::new(), dialect, renderer, turns: turns.clone(), last_sent };
     let body = stream::unfold(rendering, |mut rendering| async move {
         let bytes = rendering.next().await?;
         Some((Ok::<_, Infallible>(bytes), rendering))
@@ -200,26 +226,31 @@ fn chat_stream(account: Account, told: Told, source: Source, form: Form, turns: 
 impl Rendering {
     /// The next bytes for the caller, never empty.
     async fn next(&mut self) -> Option<Bytes> {
-        self.account.as_ref()?;
-        loop {
-            let mut out = Vec::new();
-            match self.source.next().await {
-                Ok(Some(events)) => self.render(&events, &mut out),
-                Ok(None) => {
-                    self.close(None);
-                    return None;
-                }
-                Err(error) => self.fail(&error, &mut out),
-            }
-            // What means nothing to the caller may come for as long as nothing does.
-            if out.is_empty() && self.last_sent.elapsed() >= PING_AFTER {
-                self.renderer.ping(&mut out);
-            }
-            if !out.is_empty() {
-                self.last_sent = Instant::now();
-                return Some(Bytes::from(out));
-            }
+        while self.rest.is_empty() {
+            self.account.as_ref()?;
+            self.rest = self.more().await.into();
         }
+        Some(piece(&mut self.rest))
+    }
+
+    async fn more(&mut self) -> Vec<u8> {
+        let mut out = Vec::new();
+        match self.source.next().await {
+            Ok(Some(events)) => self.render(&events, &mut out),
+            Ok(None) => {
+                self.close(None);
+                return out;
+            }
+            Err(error) => self.fail(&error, &mut out),
+        }
+        // What means nothing to the caller may come for as long as nothing does.
+        if out.is_empty() && self.last_sent.elapsed() >= PING_AFTER {
+            self.renderer.ping(&mut out);
+        }
+        if !out.is_empty() {
+            self.last_sent = Instant::now();
+        }
+        out
     }
 
     fn render(&mut self, events: &[ChatEvent], out: &mut Vec<u8>) {
@@ -247,6 +278,7 @@ impl Rendering {
 
     fn close(&mut self, error: Option<&ApiError>) {
         let Some(mut account) = self.account.take() else { return };
+        self.place = account.take_place();
         if let Source::Live(stream) = &self.source {
             account.streamed(stream.waited());
         }

@@ -3,7 +3,7 @@
 //! A full gateway refuses before it reads. A body has no place while it comes, so slow ones keep nobody out; what it has in memory counts from the first byte.
 
 use super::dialect::Dialect;
-use super::{ApiError, BadRequest};
+use super::{ApiError, BadRequest, json};
 use crate::admission::{Overloaded, Room};
 use crate::config::RequestLimits;
 use crate::settle::Account;
@@ -88,20 +88,28 @@ fn broke_off() -> BadRequest {
     }
 }
 
-/// Parses a body, away from other requests' thread if it is big.
+/// Parses a body, away from other requests' thread if it is big. The request keeps its place until that is done, also if the caller leaves before.
 ///
 /// # Errors
-/// Those of the parser.
-pub async fn parse<T, F>(body: Bytes, parser: F) -> Result<T, BadRequest>
+/// Those of the parser, and 503 when there is no room for the values of a big body.
+pub async fn parse<T, F>(account: &mut Account, body: Bytes, parser: F) -> Result<T, ApiError>
 where
     T: Send + 'static,
     F: FnOnce(&[u8]) -> Result<T, BadRequest> + Send + 'static,
 {
     if body.len() < BIG_BYTES {
-        return parser(&body);
+        return Ok(parser(&body)?);
     }
-    let parsed = tokio::task::spawn_blocking(move || parser(&body)).await;
-    parsed.unwrap_or_else(|_| Err(BadRequest::field("body", "could not be parsed")))
+    let mut place = account.take_place();
+    let away = tokio::task::spawn_blocking(move || {
+        let values = body.len() + json::count_values(&body) * json::VALUE_BYTES;
+        let room = place.as_mut().map_or(Ok(()), |place| place.grow_to(values));
+        let parsed = room.map(|()| parser(&body));
+        (parsed, place)
+    });
+    let Ok((parsed, place)) = away.await else { return Err(BadRequest::field("body", "could not be parsed").into()) };
+    place.into_iter().for_each(|place| account.admitted(place));
+    Ok(parsed.map_err(|error| ApiError::overloaded(error, Dialect::of_path(account.context().route)))??)
 }
 
 fn too_slow(limit: Duration) -> BadRequest {

@@ -57,7 +57,8 @@ async fn answer_chat(app: &App, context: CallContext, request: Request<Body>, di
 }
 
 async fn read(app: &App, account: &mut Account, request: Request<Body>, parser: Parser) -> Result<Parsed, ApiError> {
-    Ok(body::parse(body::receive(app, account, request).await?, parser).await?)
+    let body = body::receive(app, account, request).await?;
+    body::parse(account, body, parser).await
 }
 
 pub(super) async fn count_tokens(app: Shared<Arc<App>>, Extension(context): Context, request: Request<Body>) -> Response {
@@ -84,7 +85,10 @@ pub(super) async fn count_tokens(app: Shared<Arc<App>>, Extension(context): Cont
 
 pub(super) async fn embed(app: Shared<Arc<App>>, Extension(context): Context, request: Request<Body>) -> Response {
     let mut account = Account::open(context);
-    let read = async { Ok(body::parse(body::receive(&app, &mut account, request).await?, embeddings::parse).await?) };
+    let read = async {
+        let body = body::receive(&app, &mut account, request).await?;
+        body::parse(&mut account, body, embeddings::parse).await
+    };
     let call = match read.await {
         Ok(call) => call,
         Err(error) => return answer::refuse(account, &error, Dialect::Chat),

@@ -91,7 +91,7 @@ async fn open(app: &App, context: CallContext, request: Request<Body>) -> Result
 async fn read_question(app: &App, account: &mut Account, request: Request<Body>) -> Result<Question, ApiError> {
     let limits = QueryLimits { query_chars: app.limits.query_chars };
     let body = body::receive(app, account, request).await?;
-    Ok(body::parse(body, move |body| query::parse(body, limits)).await?)
+    body::parse(account, body, move |body| query::parse(body, limits)).await
 }
 
 async fn put_question(app: &App, mut account: Account, target: Target, request: ChatRequest) -> Asked {
@@ -112,10 +112,11 @@ pub(super) async fn parallel(Shared(app): Shared<Arc<App>>, Extension(context): 
     let read = async {
         let limits = QueryLimits { query_chars: app.limits.query_chars };
         let body = body::receive(&app, &mut account, request).await?;
-        Ok(body::parse(body, move |body| query::parse_parallel(body, limits)).await?)
+        let length = body.len();
+        Ok((body::parse(&mut account, body, move |body| query::parse_parallel(body, limits)).await?, length))
     };
-    let question = match read.await {
-        Ok(question) => question,
+    let (question, length) = match read.await {
+        Ok(read) => read,
         Err(error) => return answer::refuse(account, &error, Dialect::Query),
     };
     let id = match question.request_id.as_deref().map(RequestId::parse).transpose() {
@@ -124,17 +125,21 @@ pub(super) async fn parallel(Shared(app): Shared<Arc<App>>, Extension(context): 
             return answer::refuse(account, &BadRequest::field("request_id", format!("is not valid: {error}")).into(), Dialect::Query);
         }
     };
-    // The requests that it is made of are booked each for itself, and have one place together.
-    let place = account.take_place();
-    account.discard();
     let targets = match question.targets {
         Some(targets) => targets,
         // With none available, the one answer says why.
         None => Some(available(&app)).filter(|targets| !targets.is_empty()).unwrap_or_else(|| vec![Target::Any(None)]),
     };
-    let asked = (1..).zip(targets).map(|(number, target): (usize, Target)| {
+    // The requests that it is made of are booked each for itself, and have one place together.
+    let mut place = account.take_place();
+    if let Err(error) = place.as_mut().map_or(Ok(()), |place| place.grow_to(length.saturating_mul(targets.len()))) {
+        return answer::refuse(account, &ApiError::overloaded(error, Dialect::Query), Dialect::Query);
+    }
+    account.discard();
+    let requests = std::iter::repeat_n(question.request, targets.len());
+    let asked = (1..).zip(targets).zip(requests).map(|((number, target), request): ((usize, Target), ChatRequest)| {
         let context = CallContext { id: id.part(number), ..context.clone() };
-        one_of_many(&app, context, target, question.request.clone())
+        one_of_many(&app, context, target, request)
     });
     let results = join_all(asked).await;
     let simulated = results.iter().any(|result| result.simulated == Some(true));
