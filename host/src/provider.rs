@@ -177,11 +177,12 @@ fn state(id: &str, config: &ProviderConfig, version: Option<Arc<Version>>, simul
 /// Why it can't be asked.
 fn ready(id: &str, config: &ProviderConfig, version: &Arc<Version>, simulator: Option<String>) -> Result<Ready, String> {
     let info = &version.info;
-    let needs_key = info.credential.is_some() && config.keys.is_empty();
+    let needs_key = info.credential.is_some() && config.keys.is_empty() && !config.keyless;
     let simulator = simulator.filter(|_| needs_key);
     let simulated = simulator.is_some();
     let credentials = match &info.credential {
         None => Vec::new(),
+        Some(_) if config.keyless => Vec::new(),
         Some(form) if simulated => vec![credential(form, "simulated")?],
         Some(_) if config.keys.is_empty() => return Err(format!("it has no key: set {}", key_variables(id, config))),
         Some(form) => config.keys.iter().map(|key| credential(form, key.expose_secret())).collect::<Result<_, _>>()?,

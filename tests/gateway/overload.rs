@@ -104,9 +104,9 @@ async fn an_http2_client_that_takes_nothing_of_a_whole_answer_keeps_its_place_fo
     let body = chat_body("openai", "Hello", false);
     let untaken = client.post(format!("{}/v1/chat/completions", gateway.url)).json(&body).send().await.unwrap();
     assert_eq!(untaken.status(), 200);
-    wait_until_full(&gateway).await;
+    gateway.wait_for_gauge("llm_gateway_requests_in_flight", 1.0).await;
     let end = Instant::now() + PATIENCE;
-    while !gateway.get("/metrics").send().await.unwrap().text().await.unwrap().contains("llm_gateway_requests_in_flight 0\n") {
+    while gateway.gauge("llm_gateway_requests_in_flight").await > 0.0 {
         assert!(Instant::now() < end, "its place is not given back");
     }
     assert_eq!(gateway.chat(body).await.status(), 200);

@@ -81,7 +81,7 @@ impl Question {
     fn nth(client: usize, number: usize) -> Self {
         let mix = client + number;
         let wire = WIRES[mix % WIRES.len()];
-        let stream = !matches!(wire, Wire::Query | Wire::GatewayQuery) && mix / WIRES.len() % 2 == 0;
+        let stream = !matches!(wire, Wire::Query | Wire::GatewayQuery) && (mix / WIRES.len()).is_multiple_of(2);
         let model = MODELS[number / 10 % MODELS.len()];
         Self { wire, model, stream, leaves: stream && number % 29 == 28, text: format!("Say marker-{client}-{number} again") }
     }

@@ -101,7 +101,7 @@ struct Hedge<'a> {
 /// Who of two came first.
 enum Raced<A> {
     First { tried: Tried<A>, hedge_failed: bool },
-    Second(Box<Driven<A>>),
+    Second(Driven<A>),
 }
 
 impl Driver {
@@ -182,7 +182,7 @@ impl<E: Exchange, O: Observer> Course<'_, E, O> {
                 Leave::Overloaded(error) => return (Step::Over(self.failed.take().unwrap_or(error)), hedge_failed),
             };
             let tried = match self.race(candidate, leave, hedge.take()).await {
-                Raced::Second(driven) => return (Step::Answered(*driven), hedge_failed),
+                Raced::Second(driven) => return (Step::Answered(driven), hedge_failed),
                 Raced::First { tried, hedge_failed: in_vain } => {
                     hedge_failed |= in_vain;
                     tried
@@ -342,7 +342,7 @@ impl<E: Exchange, O: Observer> Course<'_, E, O> {
                 Ok((answer, turn, attempt)) => {
                     self.observer.ended(loser.lost(began.elapsed()));
                     self.observer.ended(attempt);
-                    Raced::Second(Box::new(Driven { answer, turn, candidate: hedge.candidate.clone() }))
+                    Raced::Second(Driven { answer, turn, candidate: hedge.candidate.clone() })
                 }
                 Err(error) => {
                     self.note(error);
@@ -358,7 +358,7 @@ impl<E: Exchange, O: Observer> Course<'_, E, O> {
             Ok((answer, turn, attempt)) => {
                 self.observer.ended(first.attempt);
                 self.observer.ended(attempt);
-                Raced::Second(Box::new(Driven { answer, turn, candidate: candidate.clone() }))
+                Raced::Second(Driven { answer, turn, candidate: candidate.clone() })
             }
             Err(error) => {
                 self.note(error);
@@ -482,14 +482,16 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
     const SECOND: Duration = Duration::from_secs(1);
 
-    type Script = VecDeque<(Duration, Result<(), AttemptError>)>;
+    /// After which time, and how.
+    type Scene = (Duration, Result<(), AttemptError>);
+    type Script = VecDeque<Scene>;
 
     /// Answers with the provider's name, after the time and in the way that its script says; for ever in the way of the last entry.
     #[derive(Clone)]
     struct Scripted(Arc<Mutex<BTreeMap<String, Script>>>);
 
     impl Scripted {
-        fn new(scripts: &[(&str, &[(Duration, Result<(), AttemptError>)])]) -> Self {
+        fn new(scripts: &[(&str, &[Scene])]) -> Self {
             let scripts = scripts.iter().map(|(provider, script)| ((*provider).to_owned(), script.iter().cloned().collect()));
             Self(Arc::new(Mutex::new(scripts.collect())))
         }

@@ -13,7 +13,7 @@ pub fn sentence(attempts: &[Attempt], left_alone: &[LeftAlone], told: (ErrorKind
     if attempts.len() < 2 && (attempts.is_empty() || left_alone.is_empty()) {
         return None;
     }
-    let mut each: Vec<String> = attempts.chunk_by(|a, b| same_failure(a, b)).map(asked).collect();
+    let mut each: Vec<String> = attempts.chunk_by(same_failure).map(asked).collect();
     each.extend(left_alone.iter().map(LeftAlone::to_string));
     let more = each.len().saturating_sub(MAX_TOLD);
     each.truncate(MAX_TOLD);

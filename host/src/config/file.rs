@@ -58,6 +58,7 @@ struct FileProvider {
     key_env: Option<String>,
     /// Of several.
     key_envs: Option<Vec<String>>,
+    keyless: bool,
     headers: BTreeMap<String, String>,
     settings: BTreeMap<String, String>,
 }
@@ -171,6 +172,9 @@ impl FileProvider {
             crate::outbound::header(header, value).map_err(|error| place.key("headers").key(header).wrong(error))?;
         }
         let key_variables = key_variables(place, self.key_env, self.key_envs)?;
+        if self.keyless && !key_variables.is_empty() {
+            return Err(place.key("keyless").wrong("there are variables for its keys too: leave out one of the two"));
+        }
         let keys = if key_variables.is_empty() { from_env.keys } else { keys(&key_variables, env)? };
         let moved = |text: String| base_url(&text).ok_or_else(|| place.key("base_url").wrong(BASE_URL_EXPECTED));
         // A second instance of a shipped provider goes where the first one goes, if nothing else is said.
@@ -180,6 +184,7 @@ impl FileProvider {
             base_url: self.base_url.map(moved).transpose()?.or(from_env.base_url).or(of_plugin),
             key_variables,
             keys,
+            keyless: self.keyless,
             headers: self.headers,
             settings: self.settings.into_iter().collect(),
         })

@@ -148,6 +148,8 @@ pub struct ProviderConfig {
     pub key_variables: Vec<String>,
     /// Each counts its own rate limits, and they take turns. Empty: none is set.
     pub keys: Vec<SecretString>,
+    /// Whether it is asked without a key, whatever its adapter needs: a server of the operator's own.
+    pub keyless: bool,
     /// Replace the adapter's fixed headers of the same name.
     pub headers: BTreeMap<String, String>,
     pub settings: Vec<(String, String)>,
