@@ -54,7 +54,7 @@ pub async fn start(config: Config, env: impl Env + Send + Sync + 'static) -> any
     let simulator = if config.demo { Some(start_simulator(simulator_stop.clone()).await?) } else { None };
     let origin = simulator.as_ref().map(|(origin, _)| origin.clone());
     let providers = Arc::new(ArcSwap::from_pointee(Snapshot::default()));
-    let health = Arc::new(Health::new(config.retry.budget, config.admission.max_concurrency / 2));
+    let health = Arc::new(Health::new(config.retry.budget, config.admission.max_concurrency * 3 / 4));
     let simulated = move |id: &str| simulate::base_url(origin.as_deref()?, id);
     let publisher = Publisher::new(Arc::clone(&providers), Arc::clone(&health), env, Box::new(simulated), Arc::clone(&config.rules));
     let publisher = Arc::new(publisher);

@@ -58,7 +58,7 @@ pub fn explain(gateway: &Gateway, account: &mut Account, call: &Call) -> Result<
 /// # Errors
 /// Why nobody counted.
 pub async fn count(gateway: &Gateway, account: &mut Account, call: Call) -> Result<Counted, CallFailure> {
-    let needs = Needs::of_chat(&call.request, call.context.session.as_deref());
+    let needs = Needs::of_count(&call.request, call.context.session.as_deref());
     let plan = decide(gateway, plan::choose, &call.target, &needs)?;
     account.planned(&plan);
     gateway.driver.count(plan, call, account).await.map_err(|error| failed(error, account))

@@ -309,5 +309,9 @@ async fn connection(stream: TcpStream, peer: SocketAddr, server: Arc<Server>) {
         () = requests.cut() => {}
         // Told to go, it stays.
         () = requests.none_for(server.head_timeout) => {}
+        () = async {
+            server.closing.cancelled().await;
+            requests.none_for(LAST_REQUEST).await;
+        } => {}
     }
 }

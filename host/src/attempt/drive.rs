@@ -153,7 +153,7 @@ impl<E: Exchange, O: Observer> Course<'_, E, O> {
             }
             let wait = retry::wait_for(&self.policy, self.left_alone.iter().map(LeftAlone::of), waits, self.until.left(), &mut rand::rng());
             // Else all who are refused would wait here, and take the places of those who ask others.
-            let wait = wait.filter(|_| self.may_retry(&plan.first));
+            let wait = wait.filter(|_| self.may_wait());
             let Some(wait) = wait else { return Err(AttemptError::LeftAlone(self.left_alone)) };
             tokio::time::sleep(wait).await;
             (waits, self.backoff) = (waits + 1, self.backoff + wait);
@@ -205,8 +205,7 @@ impl<E: Exchange, O: Observer> Course<'_, E, O> {
                     self.note(error);
                     continue;
                 }
-                // Which key is good again first, the last one's failure does not say.
-                advice.again = self.until_a_key_is_free(candidate).map_or(advice.again, Again::After);
+                advice.again = self.again_with_any_key(candidate, &error, advice.again);
             }
             let next = retry::next(&self.policy, advice, retries, self.until.left(), &mut rand::rng());
             match next {
@@ -257,6 +256,12 @@ impl<E: Exchange, O: Observer> Course<'_, E, O> {
         }
     }
 
+    /// For the first that takes requests again.
+    fn may_wait(&self) -> bool {
+        let first = self.left_alone.iter().filter(|one| one.is_limited).min_by_key(|one| one.wait);
+        first.is_some_and(|one| self.driver.health.may_retry(&one.provider, Instant::now()))
+    }
+
     fn may_retry(&self, candidate: &Candidate) -> bool {
         self.driver.health.may_retry(&candidate.provider.id, Instant::now())
     }
@@ -266,11 +271,13 @@ impl<E: Exchange, O: Observer> Course<'_, E, O> {
         error.kind() != ErrorKind::RateLimited || self.may_retry(candidate)
     }
 
-    fn until_a_key_is_free(&self, candidate: &Candidate) -> Option<Duration> {
+    /// Which of several keys is good again first, the last one's failure does not say.
+    fn again_with_any_key(&self, candidate: &Candidate, error: &AttemptError, by_the_last: Again) -> Again {
         let now = Instant::now();
         match self.driver.health.refuses(subject(candidate), now) {
-            Some(Refusal::Limited { until }) => Some(until.saturating_duration_since(now)),
-            Some(Refusal::Open { .. }) | None => None,
+            Some(Refusal::Limited { until }) => Again::After(until.saturating_duration_since(now)),
+            None if error.kind() == ErrorKind::RateLimited => Again::AfterBackoff,
+            Some(Refusal::Open { .. }) | None => by_the_last,
         }
     }
 
@@ -412,7 +419,7 @@ impl Asking<'_> {
     ) -> Tried<E::Answer> {
         let began = Instant::now();
         let credential = credential(candidate, pass.key);
-        let target = Target { driver: self.driver, rules: self.rules, candidate, credential, key: pass.key, until: self.until };
+        let target = Target { driver: self.driver, rules: self.rules, candidate, credential, pass: &pass, until: self.until };
         exchange.address(candidate);
         let result = tokio::time::timeout_at(self.until.at, exchange.run(&target, &mut attempt)).await;
         let result = result.unwrap_or(Err(AttemptError::Upstream(UpstreamError::Late(self.until.error))));
@@ -451,7 +458,7 @@ fn report<A>(pass: Pass, result: &Result<A, AttemptError>, attempt: &Attempt) {
 
 /// A candidate, as its health is kept.
 pub(super) fn subject(candidate: &Candidate) -> Subject<'_> {
-    Subject { provider: &candidate.provider.id, model: &candidate.model, keys: candidate.provider.key_ids() }
+    Subject { provider: &candidate.provider.id, model: &candidate.model, keys: candidate.provider.key_ids(), kind: candidate.kind }
 }
 
 fn credential(candidate: &Candidate, key: Option<usize>) -> Option<&Credential> {
@@ -474,7 +481,7 @@ mod tests {
     use crate::config::{AdmissionConfig, Timeouts};
     use crate::contract::{Failure, FailureKind, Retry};
     use crate::domain::RequestId;
-    use crate::health::Health;
+    use crate::health::{Health, Kind};
     use crate::provider::{Provider, State};
     use std::collections::{BTreeMap, VecDeque};
     use std::sync::{Arc, Mutex};
@@ -509,6 +516,7 @@ mod tests {
                 let script = scripts.get_mut(&provider).unwrap();
                 if script.len() > 1 { script.pop_front().unwrap() } else { script[0].clone() }
             };
+            target.pass.sent(Instant::now());
             tokio::time::sleep(after).await;
             attempt.status = Some(200);
             result.map(|()| provider)
@@ -547,7 +555,7 @@ mod tests {
     fn candidate(provider: &str) -> Candidate {
         let state = State::Unavailable { reason: "a test's".to_owned(), version: None };
         let provider = Arc::new(Provider { id: provider.to_owned(), state });
-        Candidate { provider, model: "m".to_owned(), timeouts: Timeouts::default() }
+        Candidate { provider, model: "m".to_owned(), timeouts: Timeouts::default(), kind: Kind::Whole }
     }
 
     fn plan(providers: &[&str]) -> Plan {

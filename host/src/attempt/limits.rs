@@ -20,7 +20,7 @@ pub(super) async fn learn(target: &Target<'_>, version: &Arc<Version>, reply: &R
     if !version.reads_limits() {
         return None;
     }
-    let (health, candidate, key) = (&target.driver.health, target.candidate, target.key);
+    let (health, candidate, key) = (&target.driver.health, target.candidate, target.pass.key);
     if reply.status() == 429 {
         return read(health, version, (candidate, key), reply.headers()).await;
     }

@@ -34,7 +34,7 @@ use crate::config::{RetryPolicy, Rules, UnsupportedParams};
 use crate::contract::embeddings::EmbeddingRequest;
 use crate::contract::{Dropped, HttpRequest, HttpResponse};
 use crate::domain::{Blobs, Call, CallContext, ErrorKind};
-use crate::health::Health;
+use crate::health::{Health, Pass};
 use crate::plan::{Candidate, Plan};
 use crate::plugin::{CallError, Fault, InFlight};
 use crate::provider::Credential;
@@ -176,8 +176,8 @@ struct Target<'a> {
     rules: &'a Rules,
     candidate: &'a Candidate,
     credential: Option<&'a Credential>,
-    /// The credential's place among the provider's.
-    key: Option<usize>,
+    /// Leave to ask, with the credential's place among the provider's.
+    pass: &'a Pass,
     until: Until,
 }
 
@@ -198,6 +198,7 @@ impl Target<'_> {
     /// Sends what an adapter encoded. A request that can't be sent is the plugin's fault.
     async fn send(&self, version: &InFlight, request: HttpRequest, blobs: &Blobs, attempt: &mut Attempt) -> Result<Reply, AttemptError> {
         let began = Instant::now();
+        self.pass.sent(tokio::time::Instant::now());
         let sent = self.driver.upstream.send(self, request, blobs).await;
         attempt.waited = began.elapsed();
         let reply = sent.inspect_err(|error| {
@@ -205,6 +206,7 @@ impl Target<'_> {
                 version.count_fault();
             }
         })?;
+        self.pass.heard();
         attempt.status = Some(reply.status());
         attempt.first_byte = Some(reply.waited);
         attempt.limits_reset = limits::learn(self, &self.ready()?.version, &reply).await;

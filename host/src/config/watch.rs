@@ -182,9 +182,13 @@ impl Reloader {
 }
 
 impl Looked {
-    /// Whether it is blank, or no more than the beginning of what counts.
+    /// Whether it is blank, no more than the beginning of what counts, or gone: it may come back.
     fn may_be_unfinished(&self, content: &Content) -> bool {
-        let Ok(Some(text)) = content else { return false };
+        let text = match content {
+            Ok(Some(text)) => text,
+            Ok(None) => return !self.counted.is_empty(),
+            Err(_) => return false,
+        };
         text.trim().is_empty() || self.counted.strip_prefix(text.as_str()).is_some_and(|rest| !rest.is_empty())
     }
 }

@@ -118,7 +118,8 @@ impl Breaker {
         if let State::Probing { since, .. } = self.state
             && ticket.0 == self.era
         {
-            self.enter(State::Open { until: since });
+            // Another probe may be out still, whose answer counts.
+            self.state = State::Probing { since, again: since };
         }
     }
 
@@ -255,9 +256,7 @@ mod tests {
         breaker.release(probe);
         assert_eq!(breaker.phase(later), Phase::ProbeDue);
         let second = breaker.admit(&POLICY, later).unwrap();
-        // The first one's ticket is worth nothing any more.
-        breaker.release(probe);
-        assert_eq!(breaker.record(probe, Verdict::Answered, &POLICY, later), None);
+        assert_eq!(breaker.admit(&POLICY, later), None);
         assert_eq!(breaker.record(second, Verdict::Answered, &POLICY, later), Some(Change::Closed));
     }
 

@@ -37,8 +37,9 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(3600);
 const ASIDE_FOR: Duration = Duration::from_secs(60);
 /// A key that was refused for its limit, and not told for how long, while there are others.
 const A_MOMENT: Duration = Duration::from_secs(1);
-/// Without any answer of a provider.
-const SILENCE: Duration = Duration::from_secs(30);
+/// Of a provider for whose answers many wait, until no more do.
+const SHORTEST_SILENCE: Duration = Duration::from_secs(2);
+const LONGEST_SILENCE: Duration = Duration::from_secs(30);
 const MAX_REPORTS: usize = 200;
 
 /// A key by a number that says nothing of it.
@@ -58,6 +59,16 @@ pub struct Subject<'a> {
     pub provider: &'a str,
     pub model: &'a str,
     pub keys: &'a [KeyId],
+    pub kind: Kind,
+}
+
+/// What is asked for: what takes a second for one kind is slow for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Stream,
+    Whole,
+    /// Counts of tokens, embeddings: how long they take says nothing of answers.
+    Other,
 }
 
 /// How a model of a provider stands now.
@@ -113,7 +124,9 @@ pub struct Pass {
     pub key: Option<usize>,
     key_id: KeyId,
     has_other_keys: bool,
-    admitted: Instant,
+    kind: Kind,
+    sent: OnceLock<Instant>,
+    heard: OnceLock<()>,
     /// Whether it is known how it went.
     told: bool,
     ticket: Ticket,
@@ -137,8 +150,8 @@ struct ProviderState {
     aside: Vec<(KeyId, Instant)>,
     /// Requests that wait for an answer.
     out: usize,
-    /// When the last answer came, or the first of these requests went out.
-    heard: Instant,
+    /// Since when so many wait that it matters, and nothing has come.
+    silent_since: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -150,7 +163,8 @@ struct ModelHealth {
 #[derive(Debug)]
 struct ModelState {
     breaker: Breaker,
-    latency: Latency,
+    /// Of streams, and of whole answers.
+    latency: [Latency; 2],
     keys: Keys,
 }
 
@@ -177,14 +191,20 @@ impl Health {
         let mut state = locked(&model.state);
         state.keys.set(counted_keys(subject.keys));
         let supply = state.keys.supply(|id| shared.aside_until(id, now), now);
-        let availability = match (state.breaker.refuses_until(now), supply) {
+        let is_crowded = self.is_crowded(&shared, &state, now).then_some(now + provider.policy().open);
+        let availability = match (is_crowded.or(state.breaker.refuses_until(now)), supply) {
             (Some(until), _) => Availability::Open { until },
             (None, Supply::Limited { until }) => Availability::Limited { until },
             (None, _) if state.breaker.phase(now) == Phase::ProbeDue => Availability::ProbeDue,
             (None, Supply::Spent { until }) => Availability::Spent { until },
             (None, Supply::Plenty) => Availability::Ready,
         };
-        Standing { availability, is_slow: state.latency.is_slow(now), latency: state.latency.average(now) }
+        let latency = state.latency(subject.kind);
+        Standing {
+            availability,
+            is_slow: latency.as_ref().is_some_and(|latency| latency.is_slow(now)),
+            latency: latency.and_then(|latency| latency.average(now)),
+        }
     }
 
     /// Leave to ask, and with which key.
@@ -197,10 +217,10 @@ impl Health {
         let policy = provider.policy();
         let keys = counted_keys(subject.keys);
         let mut shared = locked(&provider.state);
-        if shared.is_crowded(self.crowd, now) {
+        let mut state = locked(&model.state);
+        if self.is_crowded(&shared, &state, now) {
             return Err(Refusal::Open { until: now + policy.open });
         }
-        let mut state = locked(&model.state);
         if let Some(until) = state.breaker.refuses_until(now) {
             return Err(Refusal::Open { until });
         }
@@ -208,14 +228,18 @@ impl Health {
         // Before the breaker's ticket: a probe's is not to be spent where there is no key to ask with.
         let place = state.keys.take(|id| shared.is_aside(id, now), now).map_err(|until| Refusal::Limited { until })?;
         let ticket = state.breaker.admit(&policy, now).ok_or(Refusal::Open { until: now })?;
-        state.latency.asked(now);
-        if shared.out == 0 {
-            shared.heard = now;
+        if let Some(latency) = state.latency(subject.kind) {
+            latency.asked(now);
         }
         shared.out += 1;
+        if shared.out >= self.crowd {
+            shared.silent_since.get_or_insert(now);
+        }
         drop((shared, state));
         Ok(Pass {
-            admitted: now,
+            kind: subject.kind,
+            sent: OnceLock::new(),
+            heard: OnceLock::new(),
             told: false,
             key: subject.keys.get(place).map(|_| place),
             key_id: keys.get(place).copied().unwrap_or(KeyId(0)),
@@ -279,6 +303,13 @@ impl Health {
         self.providers.invalidate_all();
     }
 
+    /// Whether so many wait for an answer of a provider, and nothing has come for so long, that no more should wait: their turns are others' too. Where there are no others, all
+    /// turns are its own.
+    fn is_crowded(&self, provider: &ProviderState, model: &ModelState, now: Instant) -> bool {
+        let Some(since) = provider.silent_since.filter(|_| provider.out >= self.crowd) else { return false };
+        now.saturating_duration_since(since) >= model.patience(now) && self.providers.entry_count() > 1
+    }
+
     fn provider(&self, id: &str, now: Instant) -> Arc<ProviderHealth> {
         self.providers.get_with_by_ref(id, || Arc::new(ProviderHealth::new(id, Arc::clone(&self.breaker), self.retry_budget, now)))
     }
@@ -292,27 +323,42 @@ impl Health {
 }
 
 impl Pass {
+    /// The request goes out.
+    pub fn sent(&self, now: Instant) {
+        let _ = self.sent.set(now);
+    }
+
+    /// The head of an answer has come, whatever follows.
+    pub fn heard(&self) {
+        let _ = self.heard.set(());
+        locked(&self.provider.state).silent_since = None;
+    }
+
     /// It began to answer after this time.
     pub fn succeeded(mut self, first_byte: Duration, now: Instant) {
         self.told = true;
         let mut shared = locked(&self.provider.state);
         shared.budget.succeeded(now);
-        shared.heard = now;
+        shared.silent_since = None;
         drop(shared);
-        locked(&self.model.state).latency.add(first_byte, now);
+        if let Some(latency) = locked(&self.model.state).latency(self.kind) {
+            latency.add(first_byte, now);
+        }
         self.record(Verdict::Answered, now);
     }
 
     /// It failed, and asked (or was known) to be left alone for a time. What failed before anything was sent is no failure of the provider's: then the pass is dropped.
     pub fn failed(mut self, kind: ErrorKind, leave_alone: Option<Duration>, now: Instant) {
         self.told = true;
-        locked(&self.model.state).latency.failed();
+        if let Some(latency) = locked(&self.model.state).latency(self.kind) {
+            latency.failed();
+        }
         let verdict = verdict(kind);
         if let Some(verdict) = verdict {
             self.record(verdict, now);
         }
         if verdict == Some(Verdict::Answered) {
-            locked(&self.provider.state).heard = now;
+            locked(&self.provider.state).silent_since = None;
         }
         match (kind, leave_alone) {
             (ErrorKind::RateLimited, Some(wait)) => self.limit_key(wait, now),
@@ -360,18 +406,21 @@ impl Drop for Pass {
         if self.told {
             return;
         }
-        let now = Instant::now();
         let mut state = locked(&self.model.state);
         state.breaker.release(self.ticket);
         // Who gives up on a provider that hangs says at least how long it took.
-        state.latency.longer_than(now.saturating_duration_since(self.admitted), now);
+        let waiting = self.sent.get().filter(|_| self.heard.get().is_none());
+        if let (Some(sent), Some(latency)) = (waiting, state.latency(self.kind)) {
+            let now = Instant::now();
+            latency.longer_than(now.saturating_duration_since(*sent), now);
+        }
     }
 }
 
 impl ProviderHealth {
     fn new(id: &str, breaker: Arc<RwLock<BreakerPolicy>>, retry_budget: f64, now: Instant) -> Self {
         let models = Cache::builder().max_capacity(MAX_MODELS_OF_A_PROVIDER).time_to_idle(FORGOTTEN_AFTER).build();
-        let state = ProviderState { budget: Budget::new(retry_budget, now), aside: Vec::new(), out: 0, heard: now };
+        let state = ProviderState { budget: Budget::new(retry_budget, now), aside: Vec::new(), out: 0, silent_since: None };
         Self { id: id.to_owned(), models, breaker, state: Mutex::new(state) }
     }
 
@@ -398,11 +447,6 @@ impl ProviderState {
         self.aside_until(id, now).is_some()
     }
 
-    /// Whether so many wait for an answer, and none has come for so long, that no more should wait.
-    fn is_crowded(&self, crowd: usize, now: Instant) -> bool {
-        self.out >= crowd && now.saturating_duration_since(self.heard) >= SILENCE
-    }
-
     /// Whether that is news.
     fn put_aside(&mut self, id: KeyId, now: Instant) -> bool {
         self.aside.retain(|(_, until)| now < *until);
@@ -416,7 +460,8 @@ impl ProviderState {
 
 impl ModelHealth {
     fn new(id: &str, policy: &BreakerPolicy, now: Instant) -> Self {
-        let state = ModelState { breaker: Breaker::new(policy, now), latency: Latency::new(now), keys: Keys::default() };
+        let state =
+            ModelState { breaker: Breaker::new(policy, now), latency: [Latency::new(now), Latency::new(now)], keys: Keys::default() };
         Self { id: id.to_owned(), state: Mutex::new(state) }
     }
 }
@@ -429,6 +474,23 @@ fn log_change((provider, model): (&ProviderHealth, &ModelHealth), change: Option
         Some(Change::ProbeFailed) => tracing::warn!(provider, model, for_ms, "breaker probe failed"),
         Some(Change::Closed) => tracing::info!(provider, model, "breaker closed"),
         None => {}
+    }
+}
+
+impl ModelState {
+    fn latency(&mut self, kind: Kind) -> Option<&mut Latency> {
+        let [streams, wholes] = &mut self.latency;
+        match kind {
+            Kind::Stream => Some(streams),
+            Kind::Whole => Some(wholes),
+            Kind::Other => None,
+        }
+    }
+
+    /// For how long silence is nothing unusual.
+    fn patience(&self, now: Instant) -> Duration {
+        let usually = self.latency.iter().filter_map(|latency| latency.average(now)).max();
+        usually.map_or(LONGEST_SILENCE, |usually| (3 * usually).clamp(SHORTEST_SILENCE, LONGEST_SILENCE))
     }
 }
 
@@ -473,7 +535,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn subject(keys: &[KeyId]) -> Subject<'_> {
-        Subject { provider: "openai", model: "gpt", keys }
+        Subject { provider: "openai", model: "gpt", keys, kind: Kind::Stream }
     }
 
     fn fail(health: &Health, kind: ErrorKind, now: Instant) {
@@ -580,16 +642,40 @@ mod tests {
     }
 
     #[test]
-    fn a_provider_that_hangs_does_not_take_all_turns() {
+    fn a_provider_that_hangs_does_not_take_the_turns_of_others() {
         let health = Health::new(0.2, 3);
         let now = Instant::now();
-        let waiting: Vec<Pass> = (0..5).map(|_| health.admit(subject(&[]), now).unwrap()).collect();
-        let later = now + SILENCE;
+        let other = Subject { provider: "claude", ..subject(&[]) };
+        let mut waiting: Vec<Pass> = (0..5).map(|_| health.admit(subject(&[]), now).unwrap()).collect();
+        let later = now + LONGEST_SILENCE;
+        assert!(health.admit(subject(&[]), later).is_ok(), "alone it has all turns");
+        drop(health.admit(other, later));
+        health.providers.run_pending_tasks();
         assert!(matches!(health.admit(subject(&[]), later), Err(Refusal::Open { .. })));
-        assert!(health.admit(Subject { provider: "claude", ..subject(&[]) }, later).is_ok());
-        let mut waiting = waiting.into_iter();
-        waiting.next().unwrap().succeeded(SILENCE, later);
+        assert!(matches!(health.refuses(subject(&[]), later), Some(Refusal::Open { .. })));
+        assert!(health.admit(other, later).is_ok());
+        waiting[0].heard();
         assert!(health.admit(subject(&[]), later).is_ok(), "it answers, if slowly");
+        waiting.pop().unwrap().succeeded(SECOND, later);
+        assert!(health.admit(subject(&[]), later + SECOND).is_ok());
+    }
+
+    #[test]
+    fn who_gives_up_before_anything_was_sent_or_after_an_answer_began_says_nothing_of_its_speed() {
+        let health = Health::new(0.2, 1000);
+        let now = Instant::now();
+        let before = now.checked_sub(60 * SECOND).unwrap();
+        drop(health.admit(subject(&[]), before).unwrap());
+        let begun = health.admit(subject(&[]), before).unwrap();
+        begun.sent(before);
+        begun.heard();
+        drop(begun);
+        health.admit(subject(&[]), now).unwrap().succeeded(SECOND, now);
+        assert_eq!(health.standing(subject(&[]), now).latency, Some(SECOND));
+        let hanging = health.admit(subject(&[]), before).unwrap();
+        hanging.sent(before);
+        drop(hanging);
+        assert!(health.standing(subject(&[]), now).latency.unwrap() > SECOND);
     }
 
     #[test]

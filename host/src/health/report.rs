@@ -74,8 +74,8 @@ impl Report {
             open_for_ms: if let Phase::Open { until } = phase { Some(milliseconds_until(until, now)) } else { None },
             attempts,
             failures,
-            latency_ms: state.latency.average(now).map(milliseconds),
-            is_slow: state.latency.is_slow(now),
+            latency_ms: state.latency.iter().find_map(|latency| latency.average(now)).map(milliseconds),
+            is_slow: state.latency.iter().any(|latency| latency.is_slow(now)),
             keys: state.keys.iter().enumerate().map(|(place, key)| KeyReport::of(place + 1, key, now)).collect(),
             retries_left,
         }

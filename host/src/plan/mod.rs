@@ -17,7 +17,7 @@ pub use needs::Needs;
 
 use crate::config::{Rules, Strategy, Timeouts};
 use crate::domain::Target;
-use crate::health::{Health, Subject};
+use crate::health::{Health, Kind, Subject};
 use crate::price;
 use crate::provider::{Provider, Snapshot, State};
 use explain::{LeftOut, Why};
@@ -35,6 +35,8 @@ pub struct Candidate {
     pub provider: Arc<Provider>,
     pub model: String,
     pub timeouts: Timeouts,
+    /// What it is asked for.
+    pub kind: Kind,
 }
 
 /// Candidates in the order in which they are tried. Never empty.
@@ -86,6 +88,7 @@ struct Decision<'a> {
     first: Ranked<'a>,
     rest: Vec<Ranked<'a>>,
     left_out: Vec<LeftOut<'a>>,
+    kind: Kind,
 }
 
 /// # Errors
@@ -112,9 +115,9 @@ fn decide<'a>(
         Meaning::One { provider, model, task } => {
             // Of a provider alone, a model that can take the request, if it has one.
             let fitting = || needs.demands().preferred(provider.models(), task).map(|model| model.id.as_str());
-            let place = named(provider, model.or_else(fitting), conditions)?;
+            let place = named(provider, model.or_else(fitting), needs.kind(), conditions)?;
             let first = Ranked { place, rank: Rank::Named, leads: true };
-            return Ok(Decision { origin: None, first, rest: Vec::new(), left_out: Vec::new() });
+            return Ok(Decision { origin: None, first, rest: Vec::new(), left_out: Vec::new(), kind: needs.kind() });
         }
         Meaning::Several(choice) => choice,
     };
@@ -137,13 +140,13 @@ fn decide<'a>(
     }
     let mut ranked = order::ranked(places, by, conditions.rng).into_iter();
     match ranked.next() {
-        Some(first) => Ok(Decision { origin: Some(choice.origin), first, rest: ranked.collect(), left_out }),
+        Some(first) => Ok(Decision { origin: Some(choice.origin), first, rest: ranked.collect(), left_out, kind: needs.kind() }),
         None => Err(none_left(choice.origin, &left_out)),
     }
 }
 
-fn named<'a>(provider: &'a Arc<Provider>, model: Option<&'a str>, conditions: &Conditions<'_>) -> Result<Place<'a>, PlanError> {
-    place(provider, model, conditions).map_err(|reason| match provider.state {
+fn named<'a>(provider: &'a Arc<Provider>, model: Option<&'a str>, kind: Kind, conditions: &Conditions<'_>) -> Result<Place<'a>, PlanError> {
+    place(provider, model, kind, conditions).map_err(|reason| match provider.state {
         State::Ready(_) => PlanError::UnknownModel { name: provider.id.clone(), hint: reason },
         State::Unavailable { .. } => PlanError::Unavailable { provider: provider.id.clone(), reason },
     })
@@ -177,17 +180,17 @@ fn fulfil<'a>(
     if let Some(unfit) = model.and_then(|model| demands.unfit(provider.model(model)?)) {
         return Err(left_out(model, Why::Unfit(unfit)));
     }
-    place(provider, model, conditions).map_err(|reason| left_out(model, Why::Unavailable(reason)))
+    place(provider, model, demands.kind, conditions).map_err(|reason| left_out(model, Why::Unavailable(reason)))
 }
 
 /// # Errors
 /// Why it can't be asked.
-fn place<'a>(provider: &'a Arc<Provider>, model: Option<&'a str>, conditions: &Conditions<'_>) -> Result<Place<'a>, String> {
+fn place<'a>(provider: &'a Arc<Provider>, model: Option<&'a str>, kind: Kind, conditions: &Conditions<'_>) -> Result<Place<'a>, String> {
     if let State::Unavailable { reason, .. } = &provider.state {
         return Err(reason.clone());
     }
     let model = model.ok_or("its plugin names no model, so name one: `provider/model`")?;
-    let subject = Subject { provider: &provider.id, model, keys: provider.key_ids() };
+    let subject = Subject { provider: &provider.id, model, keys: provider.key_ids(), kind };
     let standing = conditions.health.standing(subject, conditions.now);
     Ok(Place { provider, model, info: provider.model(model), number: 1, weight: 1, standing, cost: None })
 }
@@ -230,6 +233,7 @@ impl Decision<'_> {
             provider: Arc::clone(ranked.place.provider),
             model: ranked.place.model.to_owned(),
             timeouts: timeouts_of(rules, &ranked.place).with(&of_route),
+            kind: self.kind,
         };
         let first = candidate(self.first);
         let rest: Vec<Candidate> = self.rest.into_iter().map(candidate).collect();
@@ -325,7 +329,8 @@ mod tests {
 
     fn decision<'a>(origin: Option<Origin<'a>>, first: Place<'a>, rest: Vec<Place<'a>>) -> Decision<'a> {
         let ranked = |place| Ranked { place, rank: Rank::Listed, leads: false };
-        Decision { origin, first: ranked(first), rest: rest.into_iter().map(ranked).collect(), left_out: Vec::new() }
+        let rest = rest.into_iter().map(ranked).collect();
+        Decision { origin, first: ranked(first), rest, left_out: Vec::new(), kind: Kind::Whole }
     }
 
     #[test]

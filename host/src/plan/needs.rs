@@ -11,6 +11,7 @@ use crate::contract::{
     Capabilities, ChatRequest, Media, MediaSource, Message, ModelInfo, PartBody, ResponseFormat, Role, Task, Tool, ToolResultPart,
 };
 use crate::domain::estimate::{self, Prompt};
+use crate::health::Kind;
 use crate::price::Price;
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -24,6 +25,7 @@ const MAX_BEGINNING_BYTES: usize = 64 << 10;
 #[derive(Debug, Clone, Copy)]
 pub struct Needs<'a> {
     asked: Asked<'a>,
+    kind: Kind,
     session: Option<&'a str>,
 }
 
@@ -36,6 +38,7 @@ enum Asked<'a> {
 /// What was found by looking at it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Demands {
+    pub(super) kind: Kind,
     capabilities: Capabilities,
     /// Tokens of the prompt, estimated.
     input: u32,
@@ -60,11 +63,21 @@ pub(super) type StickyKey = [u8; 32];
 impl<'a> Needs<'a> {
     /// `session`: what the caller's requests stay together by, if it says so.
     pub fn of_chat(request: &'a ChatRequest, session: Option<&'a str>) -> Self {
-        Self { asked: Asked::Chat(request), session }
+        let kind = if request.stream { Kind::Stream } else { Kind::Whole };
+        Self { asked: Asked::Chat(request), kind, session }
+    }
+
+    /// Of a chat whose tokens are to be counted.
+    pub fn of_count(request: &'a ChatRequest, session: Option<&'a str>) -> Self {
+        Self { asked: Asked::Chat(request), kind: Kind::Other, session }
     }
 
     pub fn of_embeddings(request: &'a EmbeddingRequest, session: Option<&'a str>) -> Self {
-        Self { asked: Asked::Embeddings(request), session }
+        Self { asked: Asked::Embeddings(request), kind: Kind::Other, session }
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        self.kind
     }
 
     pub(super) fn demands(&self) -> Demands {
@@ -72,6 +85,7 @@ impl<'a> Needs<'a> {
             Asked::Chat(request) => {
                 let input = Prompt::of(request).tokens();
                 Demands {
+                    kind: self.kind,
                     capabilities: of_chat(request),
                     input,
                     window: u64::from(input) + u64::from(request.max_output.unwrap_or(0)),
@@ -80,6 +94,7 @@ impl<'a> Needs<'a> {
                 }
             }
             Asked::Embeddings(request) => Demands {
+                kind: self.kind,
                 capabilities: Capabilities::EMBEDDINGS,
                 input: estimate::of_inputs(&request.inputs).input.unwrap_or(0),
                 // Each input has the window to itself.
