@@ -12,6 +12,7 @@ use std::fmt::Write as _;
 use tokio::time::Instant;
 
 const BREAKER_STATE: &str = "llm_gateway_breaker_state";
+const MODEL_SLOW: &str = "llm_gateway_model_slow";
 const REQUESTS_IN_FLIGHT: &str = "llm_gateway_requests_in_flight";
 const ATTEMPTS_IN_FLIGHT: &str = "llm_gateway_attempts_in_flight";
 const QUEUE_LENGTH: &str = "llm_gateway_queue_length";
@@ -21,7 +22,7 @@ const BODY_BYTES: &str = "llm_gateway_body_bytes";
 pub fn render(app: &App) -> String {
     let mut text = recorded().render();
     write_in_flight(&mut text, &app.admission);
-    write_breakers(&mut text, &app.gateway.providers.load(), &app.gateway.driver.health.report(Instant::now()));
+    write_health(&mut text, &app.gateway.providers.load(), &app.gateway.driver.health.report(Instant::now()));
     text
 }
 
@@ -34,19 +35,22 @@ fn write_in_flight(text: &mut String, admission: &Admission) {
 }
 
 /// Of several models that are `other`, the worst counts.
-fn write_breakers(text: &mut String, snapshot: &Snapshot, reports: &[Report]) {
-    let mut states: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+fn write_health(text: &mut String, snapshot: &Snapshot, reports: &[Report]) {
+    let mut states: BTreeMap<(&str, &str), (usize, usize)> = BTreeMap::new();
     for report in reports {
         let is_listed = snapshot.provider(&report.provider).is_some_and(|provider| provider.model(&report.model).is_some());
         let model = if is_listed { report.model.as_str() } else { OTHER };
-        let worst = states.entry((&report.provider, model)).or_default();
-        *worst = (*worst).max(breaker_number(report.breaker));
+        let (breaker, slow) = states.entry((&report.provider, model)).or_default();
+        *breaker = (*breaker).max(breaker_number(report.breaker));
+        *slow = (*slow).max(usize::from(report.is_slow));
     }
-    let series = states.into_iter().map(|((provider, model), state)| {
-        let labels = format!("{{provider=\"{}\",model=\"{}\"}}", escaped(provider), escaped(model));
-        (labels, state)
-    });
-    write_gauge(text, BREAKER_STATE, "Circuit breakers: 0 closed, 1 half-open, 2 open.", series);
+    let labelled = |((provider, model), state): (&(&str, &str), usize)| {
+        (format!("{{provider=\"{}\",model=\"{}\"}}", escaped(provider), escaped(model)), state)
+    };
+    let breakers = states.iter().map(|(of, (breaker, _))| labelled((of, *breaker)));
+    write_gauge(text, BREAKER_STATE, "Circuit breakers: 0 closed, 1 half-open, 2 open.", breakers);
+    let slow = states.iter().map(|(of, (_, slow))| labelled((of, *slow)));
+    write_gauge(text, MODEL_SLOW, "Whether a model is far slower than usual, and asked after others.", slow);
 }
 
 fn breaker_number(state: BreakerState) -> usize {
@@ -95,7 +99,7 @@ mod tests {
         };
         let reports = [report("made-up-1", BreakerState::Open), report("made-up-2", BreakerState::Closed)];
         let mut text = String::new();
-        write_breakers(&mut text, &Snapshot::default(), &reports);
+        write_health(&mut text, &Snapshot::default(), &reports);
         let config = AdmissionConfig { max_concurrency: 2, max_queue: 2, queue_timeout: Duration::from_secs(1), body_memory: 1000 };
         let admission = Admission::new(config);
         let _place = admission.enter(admission.room()).unwrap();
@@ -103,6 +107,7 @@ mod tests {
         write_in_flight(&mut text, &admission);
         let series = parsed(&text);
         assert_eq!(series[r#"llm_gateway_breaker_state{provider="o\"1",model="other"}"#], 2.0);
+        assert_eq!(series[r#"llm_gateway_model_slow{provider="o\"1",model="other"}"#], 0.0);
         let in_flight = [REQUESTS_IN_FLIGHT, ATTEMPTS_IN_FLIGHT, QUEUE_LENGTH].map(|name| series[name]);
         assert_eq!(in_flight, [1.0, 2.0, 0.0]);
     }
