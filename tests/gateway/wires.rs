@@ -43,13 +43,13 @@ async fn errors_have_the_form_and_the_status_of_the_callers_wire() {
         ("status=403", 403, 403, "permission_error", "permission_error"),
         ("status=404", 404, 404, "invalid_request_error", "not_found_error"),
         ("status=413", 413, 413, "invalid_request_error", "request_too_large"),
-        ("status=429;retry-after=7", 429, 429, "rate_limit_error", "rate_limit_error"),
         ("status=500", 500, 500, "server_error", "api_error"),
         ("status=503", 503, 529, "server_error", "overloaded_error"),
         ("html=502", 502, 502, "server_error", "api_error"),
         ("status=504", 504, 504, "server_error", "timeout_error"),
+        // The last one: who was limited is left alone from then on.
+        ("status=429;retry-after=7", 429, 429, "rate_limit_error", "rate_limit_error"),
     ] {
-        // A model each: one that was limited on a wire is left alone on the next.
         for (wire, model) in WIRES.into_iter().zip(["openai/gpt-6-sol", "openai/gpt-6-luna", "openai/gpt-5.6-sol"]) {
             simulator.script("openai", &[fault]).await;
             let response = post(&gateway, wire, &body(wire, model, "Hello", false)).await;
