@@ -141,7 +141,8 @@ impl<E: Exchange, O: Observer> Course<'_, E, O> {
                 match step {
                     Step::Answered(driven) => return Ok(driven),
                     Step::Over(error) => return Err(error),
-                    Step::Next => self.why = if self.why == Why::First && self.failed.is_none() { Why::First } else { Why::Fallback },
+                    Step::Next if self.failed.is_some() => self.why = Why::Fallback,
+                    Step::Next => {}
                 }
                 if hedge_failed {
                     rest.next();
@@ -342,47 +343,30 @@ impl<E: Exchange, O: Observer> Course<'_, E, O> {
                 }
                 Err(_) => {
                     let later = second.await;
-                    self.second_after_first(hedge.candidate, tried, later)
+                    match self.close_hedge(hedge.candidate, later, || tried.attempt.clone()) {
+                        Some(driven) => Raced::Second(driven),
+                        None => Raced::First { tried, hedge_failed: true },
+                    }
                 }
             },
-            tried = second.as_mut() => match self.close_hedge(tried) {
-                Ok((answer, turn, attempt)) => {
-                    self.observer.ended(loser.lost(began.elapsed()));
-                    self.observer.ended(attempt);
-                    Raced::Second(Driven { answer, turn, candidate: hedge.candidate.clone() })
-                }
-                Err(error) => {
-                    self.note(error);
-                    Raced::First { tried: first.await, hedge_failed: true }
-                }
+            tried = second.as_mut() => match self.close_hedge(hedge.candidate, tried, || loser.lost(began.elapsed())) {
+                Some(driven) => Raced::Second(driven),
+                None => Raced::First { tried: first.await, hedge_failed: true },
             },
         }
     }
 
-    /// The first has failed; what the second gave counts.
-    fn second_after_first(&mut self, candidate: &Candidate, first: Tried<E::Answer>, second: Tried<E::Answer>) -> Raced<E::Answer> {
-        match self.close_hedge(second) {
-            Ok((answer, turn, attempt)) => {
-                self.observer.ended(first.attempt);
-                self.observer.ended(attempt);
-                Raced::Second(Driven { answer, turn, candidate: candidate.clone() })
-            }
-            Err(error) => {
-                self.note(error);
-                Raced::First { tried: first, hedge_failed: true }
-            }
+    /// What a hedge gave. If it is an answer, `first`, the attempt beside it, is over too, and told before it: the last attempt is the one that answered.
+    fn close_hedge(
+        &mut self,
+        candidate: &Candidate,
+        tried: Tried<E::Answer>,
+        first: impl FnOnce() -> Attempt,
+    ) -> Option<Driven<E::Answer>> {
+        if tried.result.is_ok() {
+            self.observer.ended(first());
         }
-    }
-
-    /// A hedge that answered is told last, for the last attempt is the one that answered; one that failed at once.
-    fn close_hedge(&mut self, tried: Tried<E::Answer>) -> Result<(E::Answer, Turn, Attempt), AttemptError> {
-        match tried.result {
-            Ok(answer) => Ok((answer, tried.turn, tried.attempt)),
-            Err(error) => {
-                self.observer.ended(tried.attempt);
-                Err(error)
-            }
-        }
+        self.close(candidate, tried).map_err(|error| self.note(error)).ok()
     }
 
     fn close(&mut self, candidate: &Candidate, tried: Tried<E::Answer>) -> Result<Driven<E::Answer>, AttemptError> {

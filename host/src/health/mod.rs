@@ -86,7 +86,7 @@ pub enum Availability {
     Ready,
     /// It was left alone for long enough: one request is to find out.
     ProbeDue,
-    /// By what it said of its limits, it has nothing left until then, but has refused nothing: it is asked after all others.
+    /// By what it said of its limits it has nothing left until then, or it accepts none of its keys: it is asked after all others.
     Spent {
         until: Instant,
     },
@@ -94,7 +94,7 @@ pub enum Availability {
     Limited {
         until: Instant,
     },
-    /// It failed too often.
+    /// It failed too often, or so many wait for it that no more should.
     Open {
         until: Instant,
     },
@@ -116,7 +116,7 @@ pub enum Refusal {
     Open { until: Instant },
 }
 
-/// Leave to ask once. Dropped without a word (the caller left, or nothing was sent), it counts for nothing, and a probe's place is free again.
+/// Leave to ask once. Dropped without a word, it is neither a success nor a failure, and a probe's place is free again; where the request was sent and nothing has come, it says how long an answer takes at least.
 #[derive(Debug)]
 #[must_use]
 pub struct Pass {
@@ -341,21 +341,15 @@ impl Pass {
         shared.budget.succeeded(now);
         shared.silent_since = None;
         drop(shared);
-        if let Some(latency) = locked(&self.model.state).latency(self.kind) {
-            latency.add(first_byte, now);
-        }
-        self.record(Verdict::Answered, now);
+        self.record(Verdict::Answered, Some(first_byte), now);
     }
 
     /// It failed, and asked (or was known) to be left alone for a time. What failed before anything was sent is no failure of the provider's: then the pass is dropped.
     pub fn failed(mut self, kind: ErrorKind, leave_alone: Option<Duration>, now: Instant) {
         self.told = true;
-        if let Some(latency) = locked(&self.model.state).latency(self.kind) {
-            latency.failed();
-        }
         let verdict = verdict(kind);
         if let Some(verdict) = verdict {
-            self.record(verdict, now);
+            self.record(verdict, None, now);
         }
         if verdict == Some(Verdict::Answered) {
             locked(&self.provider.state).silent_since = None;
@@ -370,9 +364,17 @@ impl Pass {
         }
     }
 
-    fn record(&self, verdict: Verdict, now: Instant) {
+    /// `first_byte`: of an answer.
+    fn record(&self, verdict: Verdict, first_byte: Option<Duration>, now: Instant) {
         let policy = self.provider.policy();
-        let change = locked(&self.model.state).breaker.record(self.ticket, verdict, &policy, now);
+        let mut state = locked(&self.model.state);
+        match (state.latency(self.kind), first_byte) {
+            (Some(latency), Some(first_byte)) => latency.add(first_byte, now),
+            (Some(latency), None) => latency.failed(),
+            (None, _) => {}
+        }
+        let change = state.breaker.record(self.ticket, verdict, &policy, now);
+        drop(state);
         log_change((&self.provider, &self.model), change, &policy);
     }
 
