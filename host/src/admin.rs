@@ -1,9 +1,14 @@
-//! The HTTP face for operators: plugins, the configuration, how providers do, and what happened.
+//! The HTTP face for operators: plugins, the configuration, gateway keys, how providers do, and what happened.
 //!
 //! Owns: who may use it. With `ADMIN_KEY` set, whoever has it; without, only callers on this machine who came straight here: neither through a proxy nor from a page of
 //! another origin in somebody's browser.
 
 mod config;
+mod csv;
+mod keys;
+mod parameters;
+mod requests;
+mod usage;
 
 use crate::domain::CallContext;
 use crate::edge::ApiError;
@@ -42,6 +47,11 @@ pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/admin/events", get(events))
         .route("/admin/health", get(health))
         .route("/admin/health/reset", post(reset_health))
+        .merge(keys::router())
+        .route("/admin/requests", get(requests::list))
+        .route("/admin/requests/export", get(requests::export))
+        .route("/admin/requests/{request_id}", get(requests::one))
+        .route("/admin/usage", get(usage::usage))
         .layer(from_fn_with_state(Arc::clone(app), authorize))
 }
 

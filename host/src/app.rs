@@ -1,14 +1,21 @@
 //! The gateway put together: what is shared by all requests, and the order in which it starts and stops.
 
+use crate::access::Access;
 use crate::admission::Admission;
-use crate::attempt::{Driver, Upstream};
+use crate::attempt::{Driver, Upstream, install_tls};
+use crate::cache::AnswerCache;
 use crate::config::{self, Config, ConfigFile, Env, Reloader, Rules, ServerConfig};
+use crate::database::Database;
 use crate::edge::Turns;
 use crate::health::Health;
+use crate::ledger::{Ledger, Replayed};
 use crate::pipeline::Gateway;
 use crate::plugin::{self, CompileLimits, Limits, Registry, Settings};
 use crate::provider::Snapshot;
 use crate::publish::Publisher;
+use crate::quota::{Late, Quota};
+use crate::settle::Books;
+use crate::shared::Redis;
 use crate::simulate;
 use crate::state::App;
 use crate::{admin, edge, metrics, server, ui};
@@ -29,6 +36,9 @@ pub const PLUGIN_LIMITS: Limits = Limits { memory_bytes: 256 << 20, call_time: D
 /// A Python component takes six seconds and some hundred MiB.
 pub const COMPILE_LIMITS: CompileLimits = CompileLimits { time: Duration::from_secs(120), memory_bytes: 4 << 30 };
 
+/// How long a stop waits for Redis to take what was settled last.
+const CLOSING: Duration = Duration::from_secs(2);
+
 /// A gateway that listens.
 pub struct Running {
     pub address: SocketAddr,
@@ -37,7 +47,9 @@ pub struct Running {
     watcher: JoinHandle<()>,
     metrics: JoinHandle<()>,
     config_watcher: JoinHandle<()>,
+    keys: JoinHandle<()>,
     simulator: Option<(CancellationToken, JoinHandle<()>)>,
+    books: Closing,
 }
 
 /// Starts everything: takes the port, loads the plugins, then answers.
@@ -59,17 +71,28 @@ pub async fn start(config: Config, env: impl Env + Send + Sync + 'static) -> any
     let publisher = Publisher::new(Arc::clone(&providers), Arc::clone(&health), env, Box::new(simulated), Arc::clone(&config.rules));
     let publisher = Arc::new(publisher);
     let registry = Arc::new(registry(&config, Arc::clone(&publisher))?);
+    let Storage { database, ledger, access, quota, cache } = Storage::open(&config, &registry).await?;
     tokio::task::spawn_blocking(crate::price::load);
     let reloader = Arc::new(reloader(publisher, Arc::clone(&config.rules), &registry));
     let config_watcher = config::watch(Arc::clone(&reloader), stop.clone()).await;
     let watcher = plugin::watch(Arc::clone(&registry), stop.clone()).await;
     let admission = Arc::new(Admission::new(config.admission));
+    let books =
+        Books { ledger: Arc::clone(&ledger), quota: Arc::clone(&quota), log_prompts: config.log.prompts, contents: config.ledger.contents };
+    let keys = tokio::spawn({
+        let (access, stop) = (Arc::clone(&access), stop.clone());
+        async move { access.follow(stop).await }
+    });
     let app = Arc::new(App {
         gateway: Gateway {
             providers,
             driver: Driver { upstream: Upstream::new(config.answer_bytes), retry: config.retry, health, admission: Arc::clone(&admission) },
-            log_prompts: config.log.prompts,
+            cache,
+            books: Arc::new(books),
         },
+        access,
+        database: database.clone(),
+        ledger: Arc::clone(&ledger),
         registry,
         config: reloader,
         turns: Turns::default(),
@@ -86,14 +109,69 @@ pub async fn start(config: Config, env: impl Env + Send + Sync + 'static) -> any
         tokio::spawn(async move { server::serve(listener, router, &config, stop).await })
     };
     let simulator = simulator.map(|(_, task)| (simulator_stop, task));
-    Ok(Running { address, stop, server, watcher, config_watcher, metrics, simulator })
+    let books = Closing { quota, ledger, database };
+    Ok(Running { address, stop, server, watcher, config_watcher, keys, metrics, simulator, books })
+}
+
+/// What is closed last: what the last request leaves is written there.
+struct Closing {
+    quota: Arc<Quota>,
+    ledger: Arc<Ledger>,
+    database: Database,
+}
+
+impl Closing {
+    async fn close(self) {
+        self.quota.flush(CLOSING).await;
+        self.ledger.close().await;
+        self.database.close().await;
+    }
+}
+
+/// What is kept beyond a request.
+struct Storage {
+    database: Database,
+    ledger: Arc<Ledger>,
+    access: Arc<Access>,
+    quota: Arc<Quota>,
+    cache: AnswerCache,
+}
+
+impl Storage {
+    async fn open(config: &Config, registry: &Registry) -> anyhow::Result<Self> {
+        install_tls();
+        let database = Database::open(&config.data_dir, config.database_url.as_ref()).await?;
+        let ledger = Ledger::open(&config.data_dir, config.ledger, database.clone())?;
+        let quota = Arc::new(Quota::new(connect(config)?, Arc::new(ledger.sums())));
+        let replayed = {
+            let quota = Arc::clone(&quota);
+            move |row: Replayed| quota.settle_late(&late(row))
+        };
+        let ledger = ledger.start(replayed).await;
+        let access = Access::start(database.clone(), config.allow_anonymous, Arc::clone(registry.events())).await;
+        tracing::info!("{}", access.describe(config.server.host));
+        // Answers are large: on a connection of their own they keep no count waiting.
+        let cache = AnswerCache::new(config.cache, connect(config)?);
+        Ok(Self { database, ledger: Arc::new(ledger), access: Arc::new(access), quota, cache })
+    }
+}
+
+fn connect(config: &Config) -> anyhow::Result<Option<Redis>> {
+    config.redis_url.as_ref().map(Redis::connect).transpose()
+}
+
+/// What a process that was killed had not settled with its key's budget.
+fn late(row: Replayed) -> Late {
+    let time = |microseconds| Timestamp::from_microsecond(microseconds).unwrap_or_else(|_| Timestamp::now());
+    Late { key_id: row.key_id.into(), reservation: row.reservation, used: row.cost, at: time(row.at), in_ledger_at: time(row.in_sums_at) }
 }
 
 impl Running {
     /// Stops accepting, lets requests finish up to the grace period, then returns.
     pub async fn stop(self) {
         self.stop.cancel();
-        let _ = tokio::join!(self.server, self.watcher, self.config_watcher, self.metrics);
+        let _ = tokio::join!(self.server, self.watcher, self.config_watcher, self.keys, self.metrics);
+        self.books.close().await;
         if let Some((stop, simulator)) = self.simulator {
             stop.cancel();
             let _ = simulator.await;

@@ -6,13 +6,17 @@
 //!
 //! Not here: calling an adapter (`plugin`), and what the host knows of a request beyond the contract (`domain`).
 
+use serde::de::Error as _;
+use serde::ser::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 #[allow(unused_qualifications, clippy::all, reason = "generated code; the documentation is the WIT's")]
 mod bindings {
     wasmtime::component::bindgen!({
         path: "../wit",
         world: "llm-gateway:provider/adapter",
         exports: { default: async },
-        additional_derives: [PartialEq, Clone],
+        additional_derives: [PartialEq, Clone, serde::Serialize, serde::Deserialize],
     });
 }
 
@@ -25,7 +29,7 @@ mod embeddings_bindings {
         world: "host:optional/with-embeddings",
         exports: { default: async },
         with: { "llm-gateway:provider/types@1.0.0": super::bindings::llm_gateway::provider::types },
-        additional_derives: [PartialEq, Clone],
+        additional_derives: [PartialEq, Clone, serde::Serialize, serde::Deserialize],
     });
 }
 
@@ -54,6 +58,21 @@ mod limits_bindings {
 }
 
 pub use bindings::llm_gateway::provider::types::*;
+
+const NOT_WRITTEN: &str = "what an adapter says of itself is not written down";
+
+/// Requests and answers are written and read again, and have none of these; the derives above are of all types or of none.
+impl Serialize for Capabilities {
+    fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        Err(S::Error::custom(NOT_WRITTEN))
+    }
+}
+
+impl<'de> Deserialize<'de> for Capabilities {
+    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        Err(D::Error::custom(NOT_WRITTEN))
+    }
+}
 
 /// Text embeddings.
 pub mod embeddings {

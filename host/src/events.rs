@@ -1,4 +1,4 @@
-//! What happened to plugins and the configuration: a bounded history, and a live feed of the same.
+//! What happened to plugins, the configuration and gateway keys: a bounded history, and a live feed of the same.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -9,7 +9,7 @@ use tokio::sync::broadcast;
 /// Events kept for listing; the same number may wait for a slow listener, who then misses the oldest.
 const KEPT: usize = 256;
 
-/// One thing that happened to a plugin file or to the configuration file.
+/// One thing that happened to a plugin file, to the configuration file or to a gateway key.
 #[derive(Debug, Clone, Serialize)]
 pub struct Event {
     /// Counts up from 1 in the life of the process.
@@ -21,7 +21,9 @@ pub struct Event {
     /// The provider id that a plugin serves, where it is known.
     pub plugin: Option<String>,
     /// The file's name in its folder.
-    pub file: String,
+    pub file: Option<String>,
+    /// The gateway key's id.
+    pub key: Option<String>,
     pub version: Option<String>,
     pub sha256: Option<String>,
     /// Why, of a rejection.
@@ -43,6 +45,10 @@ pub enum EventKind {
     ConfigLoaded,
     ConfigRejected,
     ConfigRemoved,
+    KeyCreated,
+    KeyChanged,
+    KeyRotated,
+    KeyRevoked,
 }
 
 impl EventKind {
@@ -56,7 +62,19 @@ impl EventKind {
             Self::ConfigLoaded => "config_loaded",
             Self::ConfigRejected => "config_rejected",
             Self::ConfigRemoved => "config_removed",
+            Self::KeyCreated => "key_created",
+            Self::KeyChanged => "key_changed",
+            Self::KeyRotated => "key_rotated",
+            Self::KeyRevoked => "key_revoked",
         }
+    }
+}
+
+impl Event {
+    /// `id`: the key's, which says nothing of its secret.
+    pub(crate) fn of_key(kind: EventKind, id: &str) -> Self {
+        let key = Some(id.to_owned());
+        Self { id: 0, at: Timestamp::now(), kind, plugin: None, file: None, key, version: None, sha256: None, reason: None }
     }
 }
 
@@ -78,12 +96,15 @@ impl Events {
     pub(crate) fn say(&self, mut event: Event) {
         let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
         event.id = history.back().map_or(1, |last| last.id + 1);
-        let Event { kind, plugin, file, version, reason, .. } = &event;
+        let Event { kind, plugin, file, key, version, reason, .. } = &event;
         match kind {
             EventKind::Rejected => tracing::warn!(plugin, file, reason, "plugin rejected"),
             EventKind::ConfigRejected => tracing::warn!(file, reason, "configuration rejected"),
             EventKind::ConfigLoaded => tracing::info!(file, "configuration loaded"),
             EventKind::ConfigRemoved => tracing::info!(file, "configuration removed"),
+            EventKind::KeyCreated | EventKind::KeyChanged | EventKind::KeyRotated | EventKind::KeyRevoked => {
+                tracing::info!(key, "gateway {}", kind.as_str().replace('_', " "))
+            }
             EventKind::Loaded | EventKind::Replaced | EventKind::RolledBack | EventKind::Removed => {
                 tracing::info!(plugin, file, version, "plugin {}", kind.as_str().replace('_', " "))
             }

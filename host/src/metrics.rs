@@ -4,7 +4,7 @@
 //!
 //! Labels are bounded: a route is a pattern, a provider is configured, and a model that its adapter does not list, which is a caller's text, is `other`.
 
-use ::metrics::{counter, describe_counter, describe_histogram, histogram};
+use ::metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -15,12 +15,20 @@ const REQUESTS: &str = "llm_gateway_requests_total";
 const ATTEMPTS: &str = "llm_gateway_attempts_total";
 const ATTEMPT_DURATION: &str = "llm_gateway_attempt_duration_seconds";
 const FIRST_BYTE: &str = "llm_gateway_first_byte_seconds";
+const TOKENS: &str = "llm_gateway_tokens_total";
+const COST: &str = "llm_gateway_cost_usd_total";
+const UNPRICED: &str = "llm_gateway_unpriced_attempts_total";
 const RETRIES: &str = "llm_gateway_retries_total";
 const FALLBACKS: &str = "llm_gateway_fallbacks_total";
 const HEDGES: &str = "llm_gateway_hedges_total";
 const REFUSED: &str = "llm_gateway_refused_total";
+const CACHE_REQUESTS: &str = "llm_gateway_cache_requests_total";
 const CONFIG_RELOADS: &str = "llm_gateway_config_reloads_total";
+const SETTLEMENTS_LOST: &str = "llm_gateway_quota_settlements_lost_total";
 const PLUGIN_FAULTS: &str = "llm_gateway_plugin_faults_total";
+const LEDGER_WRITTEN: &str = "llm_gateway_ledger_written_total";
+const LEDGER_LOST: &str = "llm_gateway_ledger_lost_total";
+const LEDGER_WRITE_ERRORS: &str = "llm_gateway_ledger_write_errors_total";
 
 /// Of all histograms, in seconds: from a cache's answer to a model that thinks for long.
 const BUCKETS: [f64; 14] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
@@ -64,6 +72,32 @@ pub fn attempt(it: &Attempted<'_>) {
     }
 }
 
+/// What an attempt used.
+#[derive(Debug, Clone, Copy)]
+pub struct Used<'a> {
+    pub provider: &'a str,
+    /// Absent: its adapter does not list it.
+    pub model: Option<&'a str>,
+    /// By kind. Absent: nobody said.
+    pub tokens: [(&'static str, Option<u64>); 5],
+    /// In US dollars. Absent: it has no known price.
+    pub cost: Option<f64>,
+}
+
+pub fn used(it: &Used<'_>) {
+    let provider = || it.provider.to_owned();
+    let model = || it.model.unwrap_or(OTHER).to_owned();
+    for (kind, count) in it.tokens {
+        if let Some(count) = count.filter(|count| *count > 0) {
+            counter!(TOKENS, "provider" => provider(), "model" => model(), "kind" => kind).increment(count);
+        }
+    }
+    match it.cost {
+        Some(cost) => gauge!(COST, "provider" => provider(), "model" => model()).increment(cost),
+        None => counter!(UNPRICED, "provider" => provider(), "model" => model()).increment(1),
+    }
+}
+
 /// Counts an attempt that was a retry.
 pub fn retry(provider: &str) {
     counter!(RETRIES, "provider" => provider.to_owned()).increment(1);
@@ -84,6 +118,27 @@ pub fn refused(reason: &'static str) {
     counter!(REFUSED, "reason" => reason).increment(1);
 }
 
+/// What the cache had for a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheOutcome {
+    Hit,
+    Miss,
+    /// It was not asked.
+    Off,
+    /// The answer to an equal request that was under way.
+    Shared,
+}
+
+pub fn cache_request(outcome: CacheOutcome) {
+    let outcome = match outcome {
+        CacheOutcome::Hit => "hit",
+        CacheOutcome::Miss => "miss",
+        CacheOutcome::Off => "off",
+        CacheOutcome::Shared => "shared",
+    };
+    counter!(CACHE_REQUESTS, "outcome" => outcome).increment(1);
+}
+
 pub fn config_reload(outcome: Reload) {
     let outcome = match outcome {
         Reload::Applied => "applied",
@@ -95,6 +150,26 @@ pub fn config_reload(outcome: Reload) {
 /// Counts a call of a plugin that failed by its own fault.
 pub fn plugin_fault(plugin: &str) {
     counter!(PLUGIN_FAULTS, "plugin" => plugin.to_owned()).increment(1);
+}
+
+/// Counts requests that came into the ledger's database.
+pub fn ledger_written(requests: u64) {
+    counter!(LEDGER_WRITTEN).increment(requests);
+}
+
+/// Counts requests that are not in the ledger, and will not be.
+pub fn ledger_lost(requests: u64) {
+    counter!(LEDGER_LOST).increment(requests);
+}
+
+/// Counts a batch that the ledger's database did not take; it is tried again.
+pub fn ledger_write_error() {
+    counter!(LEDGER_WRITE_ERRORS).increment(1);
+}
+
+/// Counts a settlement, or the end of a request, that Redis will not be told of, because too many wait for it.
+pub fn settlement_lost() {
+    counter!(SETTLEMENTS_LOST).increment(1);
 }
 
 /// Records what is counted in this process until it is to stop: what comes before is not counted.
@@ -132,12 +207,23 @@ fn describe() {
     describe_counter!(ATTEMPTS, "Upstream calls that are over; outcome: ok, or the kind of error.");
     describe_histogram!(ATTEMPT_DURATION, "Upstream calls from their beginning to the last byte.");
     describe_histogram!(FIRST_BYTE, "Upstream calls from sending to the head of the answer.");
+    describe_counter!(TOKENS, "Tokens by kind; cache_read and cache_write are part of input, reasoning of output.");
+    describe_gauge!(COST, "What attempts cost, in US dollars. Only grows.");
+    describe_counter!(UNPRICED, "Attempts of which nobody knows what they cost.");
     describe_counter!(RETRIES, "Upstream calls that tried the same model again.");
     describe_counter!(FALLBACKS, "Upstream calls that went elsewhere after this provider's model had failed.");
     describe_counter!(HEDGES, "Upstream calls that were made beside one that was slow to answer.");
     describe_counter!(REFUSED, "Requests that the gateway had no room for.");
+    describe_counter!(CACHE_REQUESTS, "Requests by what the cache had; shared: the answer to an equal request that was under way.");
     describe_counter!(CONFIG_RELOADS, "Changes of the configuration file, applied or refused.");
+    describe_counter!(SETTLEMENTS_LOST, "Settlements and ends of requests that Redis was not told of, because too many waited for it.");
     describe_counter!(PLUGIN_FAULTS, "Calls of a plugin that failed by its own fault.");
+    describe_counter!(LEDGER_WRITTEN, "Requests that came into the ledger's database.");
+    describe_counter!(
+        LEDGER_LOST,
+        "Requests that are not in the ledger and will not be: the disk was full or failed, or the journal was damaged."
+    );
+    describe_counter!(LEDGER_WRITE_ERRORS, "Batches that the ledger's database did not take; each is tried again.");
 }
 
 #[cfg(test)]

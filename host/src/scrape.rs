@@ -17,11 +17,18 @@ const REQUESTS_IN_FLIGHT: &str = "llm_gateway_requests_in_flight";
 const ATTEMPTS_IN_FLIGHT: &str = "llm_gateway_attempts_in_flight";
 const QUEUE_LENGTH: &str = "llm_gateway_queue_length";
 const BODY_BYTES: &str = "llm_gateway_body_bytes";
+const LEDGER_PENDING: &str = "llm_gateway_ledger_pending_bytes";
+const QUOTA_UNSENT: &str = "llm_gateway_quota_unsent";
+const CACHE_ENTRIES: &str = "llm_gateway_cache_entries";
+const CACHE_BYTES: &str = "llm_gateway_cache_bytes";
+const CACHE_SAVED: &str = "llm_gateway_cache_saved_usd_total";
+const GATEWAY_KEYS: &str = "llm_gateway_keys";
 
 /// The text of a scrape.
 pub fn render(app: &App) -> String {
     let mut text = recorded().render();
     write_in_flight(&mut text, &app.admission);
+    write_kept(&mut text, app);
     write_health(&mut text, &app.gateway.providers.load(), &app.gateway.driver.health.report(Instant::now()));
     text
 }
@@ -32,6 +39,25 @@ fn write_in_flight(text: &mut String, admission: &Admission) {
     write_gauge(text, ATTEMPTS_IN_FLIGHT, "Upstream calls under way, streams included.", [(String::new(), admission.attempts())]);
     write_gauge(text, QUEUE_LENGTH, "Attempts that wait for their turn.", [(String::new(), admission.waiting())]);
     write_gauge(text, BODY_BYTES, "Bytes of the bodies of all requests under way.", [(String::new(), admission.body_bytes())]);
+}
+
+/// What waits to be written down, and what is kept.
+fn write_kept(text: &mut String, app: &App) {
+    let books = &app.gateway.books;
+    let whole = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+    write_gauge(text, LEDGER_PENDING, "Bytes of rows that wait for the database.", [(String::new(), whole(books.ledger.pending_bytes()))]);
+    write_gauge(text, QUOTA_UNSENT, "Settlements and ends of requests that wait for Redis.", [(String::new(), books.quota.unsent())]);
+    write_gauge(text, CACHE_ENTRIES, "Answers in this process's cache.", [(String::new(), whole(app.gateway.cache.entries()))]);
+    write_gauge(text, CACHE_BYTES, "Bytes of them.", [(String::new(), whole(app.gateway.cache.bytes()))]);
+    if let Some(keys) = app.access.usable_keys() {
+        write_gauge(text, GATEWAY_KEYS, "Gateway keys that are neither revoked nor expired.", [(String::new(), keys)]);
+    }
+    let saved = app.gateway.cache.saved();
+    // A String takes everything.
+    let _ = writeln!(
+        text,
+        "# HELP {CACHE_SAVED} What answers from the cache had cost, in US dollars.\n# TYPE {CACHE_SAVED} counter\n{CACHE_SAVED} {saved}"
+    );
 }
 
 /// Of several models that are `other`, the worst counts.

@@ -6,6 +6,7 @@ use crate::config::{MediaConfig, Route, RouteTarget, Rules, TimeoutOverrides};
 use crate::domain::CallContext;
 use crate::edge::ApiError;
 use crate::edge::dialect::Dialect;
+use crate::price::ModelPrice;
 use crate::state::App;
 use axum::Json;
 use axum::extract::{Extension, State};
@@ -49,8 +50,12 @@ fn rules(rules: &Rules) -> Map<String, Value> {
         ("aliases", json!(rules.aliases)),
         ("tasks", by_name(&rules.tasks, |listed| listed.iter().map(RouteTarget::to_string).collect())),
         ("models", by_name(&rules.models, |timeouts| json!({"timeouts": overrides(timeouts)}))),
+        ("prices", by_name(&rules.prices, |price| self::price(price))),
         ("breaker", breaker),
         ("unsupported_params", json!(rules.unsupported_params)),
+        ("cache", json!({"policy": rules.cache.policy, "scope": rules.cache.scope})),
+        ("ledger", json!(rules.ledger)),
+        ("unpriced_models", json!(rules.unpriced_models)),
         ("media", rules.media.as_ref().map_or(Value::Null, media)),
         ("notices", json!(rules.notices)),
     ];
@@ -83,6 +88,22 @@ fn overrides(timeouts: &TimeoutOverrides) -> Value {
         ("request_ms", timeouts.request),
     ];
     fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), json!(milliseconds(value?))))).collect()
+}
+
+/// In US dollars per million tokens, each of them as it counts.
+fn price(price: &ModelPrice) -> Value {
+    let dollars = |rate: u64| rate as f64 / 1e6;
+    let shown = price.all_rates().map(|(above, rates)| {
+        json!({
+            "above_input_tokens": above,
+            "input": dollars(rates.input),
+            "output": dollars(rates.output),
+            "cache_read": dollars(rates.cache_read),
+            "cache_write": dollars(rates.cache_write),
+            "cache_write_1h": dollars(rates.cache_write_1h),
+        })
+    });
+    shown.collect()
 }
 
 fn media(media: &MediaConfig) -> Value {

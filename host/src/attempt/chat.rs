@@ -6,7 +6,7 @@ use super::failure::AttemptError;
 use super::replays::{Replays, Sealer};
 use super::stream::EventStream;
 use super::upstream::Reply;
-use super::{Attempt, Exchange, Target, fetch};
+use super::{Allowance, Attempt, Exchange, Meter, Target, fetch};
 use crate::contract::{
     Capabilities, ChatEvent, ChatRequest, ChatResponse, Dropped, FinishReason, Framing, HttpRequest, PartBody, PartKind,
 };
@@ -36,13 +36,17 @@ pub(super) struct ChatExchange {
     request: Arc<ChatRequest>,
     replays: Replays,
     blobs: Blobs,
+    prompt: Prompt,
+    /// The caller's.
+    max_output: Option<u32>,
 }
 
 impl ChatExchange {
     pub(super) fn new(call: Call) -> Self {
         let mut request = call.request;
         let replays = Replays::take(&mut request);
-        Self { request: Arc::new(request), replays, blobs: call.blobs }
+        let (prompt, max_output) = (Prompt::of(&request), request.max_output);
+        Self { request: Arc::new(request), replays, blobs: call.blobs, prompt, max_output }
     }
 }
 
@@ -56,11 +60,14 @@ pub(super) fn address(request: &mut ChatRequest, replays: &Replays, candidate: &
 impl Exchange for ChatExchange {
     type Answer = Answered;
 
-    fn address(&mut self, candidate: &Candidate) {
-        address(Arc::make_mut(&mut self.request), &self.replays, candidate);
+    fn address(&mut self, candidate: &Candidate, allowance: Allowance) {
+        let request = Arc::make_mut(&mut self.request);
+        request.max_output = allowance.max_output.or(self.max_output);
+        address(request, &self.replays, candidate);
     }
 
     async fn run(&mut self, target: &Target<'_>, attempt: &mut Attempt) -> Result<Answered, AttemptError> {
+        attempt.meter.expect(self.prompt, self.request.max_output);
         let version = target.ready()?.version.enter();
         let mut encoded = self.encode(target, &version, attempt).await?;
         let dropped = target.dropped(&mut encoded)?;
@@ -74,6 +81,7 @@ impl Exchange for ChatExchange {
         }
         let mut answer = target.read(&version, reply, attempt, async |response| version.decode(response, context).await).await?;
         if let Some(finish) = answer.choices.iter().map(|choice| &choice.finish).find(|finish| finish.reason == FinishReason::Error) {
+            attempt.used.clone_from(&answer.usage);
             return Err(AttemptError::of_finish(finish, attempt.status));
         }
         self.complete(target, &mut answer);
@@ -82,6 +90,11 @@ impl Exchange for ChatExchange {
 }
 
 impl ChatExchange {
+    /// As it is addressed.
+    pub(super) fn request(&self) -> Arc<ChatRequest> {
+        Arc::clone(&self.request)
+    }
+
     /// Media that the provider does not fetch is fetched first, or when the adapter says so, if the operator allows it.
     async fn encode(&mut self, target: &Target<'_>, version: &InFlight, attempt: &mut Attempt) -> Result<HttpRequest, AttemptError> {
         let known = version.model(&target.candidate.model).and_then(|model| model.capabilities);
@@ -116,7 +129,7 @@ impl ChatExchange {
         attempt: &mut Attempt,
     ) -> Result<Answer, AttemptError> {
         let decoder = version.decoder(context, reply.headers()).await.map_err(AttemptError::Plugin)?;
-        let finishing = Finishing { sealer: self.sealer(target), prompt: Prompt::of(&self.request) };
+        let finishing = Finishing { sealer: self.sealer(target), prompt: self.prompt, meter: Arc::clone(&attempt.meter) };
         let mut stream = EventStream::new(reply, framing, decoder, version, finishing, target.credential.and_then(Credential::key));
         let begun = stream.begin().await;
         attempt.waited = stream.waited();
@@ -146,7 +159,7 @@ impl ChatExchange {
             }
         }
         if !estimate::is_told(answer.usage.as_ref()) {
-            answer.usage = Some(Prompt::of(&self.request).usage_of(answer));
+            answer.usage = Some(self.prompt.usage_of(answer));
         }
     }
 }
@@ -157,12 +170,13 @@ pub(super) struct Finishing {
     sealer: Sealer,
     /// For usage, should the provider not tell.
     prompt: Prompt,
+    /// Of what comes.
+    meter: Arc<Meter>,
 }
 
 impl Finishing {
-    /// `output`: what the answer has been estimated at so far.
-    pub(super) fn finish(&self, event: &mut ChatEvent, output: &mut estimate::Output) {
-        output.add(event);
+    pub(super) fn finish(&self, event: &mut ChatEvent) {
+        self.meter.output(|output| output.add(event));
         self.sealer.seal_event(event);
         if let ChatEvent::PartOpened(opening) = event
             && let PartKind::ToolCall(call) = &mut opening.kind
@@ -172,8 +186,8 @@ impl Finishing {
     }
 
     /// Usage of a stream that told none.
-    pub(super) fn usage(&self, output: &estimate::Output) -> Option<ChatEvent> {
-        (!output.usage_was_told()).then(|| ChatEvent::Usage(self.prompt.usage_with(output)))
+    pub(super) fn usage(&self) -> Option<ChatEvent> {
+        self.meter.output(|output| (!output.usage_was_told()).then(|| ChatEvent::Usage(self.prompt.usage_with(output))))
     }
 }
 

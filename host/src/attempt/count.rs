@@ -1,14 +1,14 @@
-//! One attempt at counting a prompt: by the provider, or where it does not count, by the adapter's estimate, or else by the gateway's.
+//! One attempt at counting a prompt: by the provider, or where it does not count, as well as the gateway can.
 
 use super::chat::address;
 use super::failure::AttemptError;
 use super::replays::Replays;
-use super::{Attempt, Exchange, Target};
+use super::{Allowance, Attempt, Exchange, Target};
 use crate::contract::{ChatRequest, FailureKind};
-use crate::domain::estimate::Prompt;
 use crate::domain::{Blobs, Call};
 use crate::plan::Candidate;
-use crate::plugin::{CallError, InFlight};
+use crate::plugin::CallError;
+use crate::tokens;
 use std::sync::Arc;
 
 /// How many tokens a prompt has.
@@ -33,23 +33,25 @@ impl CountExchange {
         Self { request: Arc::new(request), replays, blobs: call.blobs }
     }
 
-    async fn estimate(&self, version: &InFlight) -> Counted {
-        let told = version.estimate(Arc::clone(&self.request)).await;
-        Counted { tokens: told.unwrap_or_else(|| Prompt::of(&self.request).tokens()), estimated: true }
+    async fn estimate(&self, candidate: &Candidate) -> Counted {
+        let estimate = tokens::of_chat(&candidate.provider, &candidate.model, &self.request).await;
+        Counted { tokens: u32::try_from(estimate.tokens).unwrap_or(u32::MAX), estimated: true }
     }
 }
 
 impl Exchange for CountExchange {
     type Answer = Counted;
 
-    fn address(&mut self, candidate: &Candidate) {
+    fn address(&mut self, candidate: &Candidate, _allowance: Allowance) {
         address(Arc::make_mut(&mut self.request), &self.replays, candidate);
     }
 
     async fn run(&mut self, target: &Target<'_>, attempt: &mut Attempt) -> Result<Counted, AttemptError> {
         let version = target.ready()?.version.enter();
         let mut encoded = match version.encode_count(Arc::clone(&self.request)).await {
-            Err(CallError::Failure(failure)) if failure.kind == FailureKind::Unsupported => return Ok(self.estimate(&version).await),
+            Err(CallError::Failure(failure)) if failure.kind == FailureKind::Unsupported => {
+                return Ok(self.estimate(target.candidate).await);
+            }
             encoded => encoded.map_err(AttemptError::of_encode)?,
         };
         let context = std::mem::take(&mut encoded.context);

@@ -7,7 +7,7 @@
 
 use super::failure::{AttemptError, Late, LeftAlone, UpstreamError};
 use super::retry::{self, Advice, Again, Next};
-use super::{Attempt, Driver, Exchange, Observer, Target, Why};
+use super::{Allowance, Attempt, Driver, Exchange, Observer, Target, Why};
 use crate::admission::Turn;
 use crate::config::{RetryPolicy, Rules};
 use crate::domain::{CallContext, ErrorKind};
@@ -42,6 +42,11 @@ impl Until {
     fn left(self) -> Duration {
         self.at.saturating_duration_since(Instant::now())
     }
+}
+
+/// Of what the rules and the caller give a request.
+pub fn time_left(context: &CallContext, limit: Duration) -> Duration {
+    Until::of(context, limit).left()
 }
 
 /// An answer, and whom it came from.
@@ -99,6 +104,7 @@ struct Hedge<'a> {
 }
 
 /// Who of two came first.
+#[allow(clippy::large_enum_variant, reason = "there is one of them for a moment")]
 enum Raced<A> {
     First { tried: Tried<A>, hedge_failed: bool },
     Second(Driven<A>),
@@ -167,22 +173,30 @@ impl<E: Exchange, O: Observer> Course<'_, E, O> {
         let mut hedge_failed = false;
         let (mut retries, mut keys_left) = (0, keys);
         loop {
+            // Before the turn: it may take a while, and a turn is others' too.
+            let allowance = match self.afford(candidate).await {
+                Ok(allowance) => allowance,
+                Err(step) => return (step, hedge_failed),
+            };
             let leave = match self.leave(candidate).await {
                 Leave::Given(leave) => leave,
-                Leave::Refused(refusal) => match self.come_back(candidate, refusal, retries) {
-                    Some(after) => {
-                        tokio::time::sleep(after).await;
-                        (retries, self.backoff) = (retries + 1, self.backoff + after);
-                        continue;
+                Leave::Refused(refusal) => {
+                    self.observer.not_asked(candidate);
+                    match self.come_back(candidate, refusal, retries) {
+                        Some(after) => {
+                            tokio::time::sleep(after).await;
+                            (retries, self.backoff) = (retries + 1, self.backoff + after);
+                            continue;
+                        }
+                        None => {
+                            self.leave_alone(candidate, refusal);
+                            return (Step::Next, hedge_failed);
+                        }
                     }
-                    None => {
-                        self.leave_alone(candidate, refusal);
-                        return (Step::Next, hedge_failed);
-                    }
-                },
+                }
                 Leave::Overloaded(error) => return (Step::Over(self.failed.take().unwrap_or(error)), hedge_failed),
             };
-            let tried = match self.race(candidate, leave, hedge.take()).await {
+            let tried = match self.race(candidate, leave, allowance, hedge.take()).await {
                 Raced::Second(driven) => return (Step::Answered(driven), hedge_failed),
                 Raced::First { tried, hedge_failed: in_vain } => {
                     hedge_failed |= in_vain;
@@ -223,6 +237,18 @@ impl<E: Exchange, O: Observer> Course<'_, E, O> {
                 }
                 Next::Retry { .. } | Next::Fallback => return (Step::Over(error), hedge_failed),
             }
+        }
+    }
+
+    /// What may be spent on a candidate, within the request's time.
+    async fn afford(&mut self, candidate: &Candidate) -> Result<Allowance, Step<E::Answer>> {
+        match tokio::time::timeout_at(self.until.at, self.observer.afford(candidate)).await {
+            Ok(Ok(allowance)) => Ok(allowance),
+            Ok(Err(error)) => {
+                self.note(AttemptError::Unaffordable(error));
+                Err(Step::Next)
+            }
+            Err(_) => Err(Step::Over(AttemptError::Upstream(UpstreamError::Late(self.until.error)))),
         }
     }
 
@@ -308,10 +334,16 @@ impl<E: Exchange, O: Observer> Course<'_, E, O> {
     }
 
     /// One attempt; if it has not answered after the hedge's time, a second one beside it.
-    async fn race(&mut self, candidate: &Candidate, (turn, pass): (Turn, Pass), hedge: Option<Hedge<'_>>) -> Raced<E::Answer> {
+    async fn race(
+        &mut self,
+        candidate: &Candidate,
+        (turn, pass): (Turn, Pass),
+        allowance: Allowance,
+        hedge: Option<Hedge<'_>>,
+    ) -> Raced<E::Answer> {
         let attempt = self.begin(candidate, &pass, self.why);
         let (driver, rules, until) = (self.driver, self.rules, self.until);
-        let asking = Asking { driver, rules, until };
+        let asking = Asking { driver, rules, until, allowance };
         let Some(hedge) = hedge else {
             return Raced::First { tried: asking.once(candidate, &mut self.exchange, attempt, (turn, pass)).await, hedge_failed: false };
         };
@@ -325,7 +357,16 @@ impl<E: Exchange, O: Observer> Course<'_, E, O> {
         let Some(leave) = self.spare(hedge.candidate) else {
             return Raced::First { tried: first.await, hedge_failed: false };
         };
+        let allowance = tokio::select! {
+            biased;
+            tried = first.as_mut() => return Raced::First { tried, hedge_failed: false },
+            allowance = self.observer.afford(hedge.candidate) => allowance,
+        };
+        let Ok(allowance) = allowance else {
+            return Raced::First { tried: first.await, hedge_failed: false };
+        };
         let attempt = self.begin(hedge.candidate, &leave.1, Why::Hedge);
+        let asking = Asking { allowance, ..asking };
         let hedge_began = Instant::now();
         let hedge_loser = attempt.clone();
         let mut hedging = self.exchange.clone();
@@ -390,6 +431,7 @@ struct Asking<'a> {
     driver: &'a Driver,
     rules: &'a Rules,
     until: Until,
+    allowance: Allowance,
 }
 
 impl Asking<'_> {
@@ -404,7 +446,7 @@ impl Asking<'_> {
         let began = Instant::now();
         let credential = credential(candidate, pass.key);
         let target = Target { driver: self.driver, rules: self.rules, candidate, credential, pass: &pass, until: self.until };
-        exchange.address(candidate);
+        exchange.address(candidate, self.allowance);
         let result = tokio::time::timeout_at(self.until.at, exchange.run(&target, &mut attempt)).await;
         let result = result.unwrap_or(Err(AttemptError::Upstream(UpstreamError::Late(self.until.error))));
         let result = result.map_err(|error| error.tamed(credential.and_then(Credential::key)));
@@ -412,6 +454,7 @@ impl Asking<'_> {
         if let Err(error) = &result {
             attempt.status = attempt.status.or(error.status());
             attempt.error = Some((error.kind(), error.message()));
+            attempt.used = if attempt.may_be_billed(error) { attempt.used.or_else(|| attempt.meter.used()) } else { None };
         }
         report(pass, &result, &attempt);
         Tried { attempt, turn, result }
@@ -491,7 +534,7 @@ mod tests {
     impl Exchange for Scripted {
         type Answer = String;
 
-        fn address(&mut self, _candidate: &Candidate) {}
+        fn address(&mut self, _candidate: &Candidate, _allowance: Allowance) {}
 
         async fn run(&mut self, target: &Target<'_>, attempt: &mut Attempt) -> Result<String, AttemptError> {
             let provider = target.candidate.provider.id.clone();

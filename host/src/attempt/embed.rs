@@ -1,10 +1,11 @@
 //! One attempt at embeddings.
 
 use super::failure::AttemptError;
-use super::{Attempt, Exchange, Target};
+use super::{Allowance, Attempt, Exchange, Target};
 use crate::contract::Dropped;
 use crate::contract::embeddings::{EmbeddingRequest, EmbeddingResponse};
-use crate::domain::{Blobs, estimate};
+use crate::domain::Blobs;
+use crate::domain::estimate::{self, Prompt};
 use crate::plan::Candidate;
 use crate::plugin::Fault;
 use std::sync::Arc;
@@ -31,13 +32,14 @@ impl EmbedExchange {
 impl Exchange for EmbedExchange {
     type Answer = Embedded;
 
-    fn address(&mut self, candidate: &Candidate) {
+    fn address(&mut self, candidate: &Candidate, _allowance: Allowance) {
         let request = Arc::make_mut(&mut self.request);
         request.model.clone_from(&candidate.model);
         request.settings = candidate.provider.ready().map(|ready| ready.settings.clone()).unwrap_or_default();
     }
 
     async fn run(&mut self, target: &Target<'_>, attempt: &mut Attempt) -> Result<Embedded, AttemptError> {
+        attempt.meter.expect(Prompt::of_inputs(&self.request.inputs), Some(0));
         let version = target.ready()?.version.enter();
         let mut encoded = version.encode_embeddings(Arc::clone(&self.request)).await.map_err(AttemptError::of_encode)?;
         let dropped = target.dropped(&mut encoded)?;

@@ -36,7 +36,19 @@ pub enum AttemptError {
     LeftAlone(Vec<LeftAlone>),
     /// Nobody was asked: the gateway had no turn for it.
     Overloaded(Overloaded),
+    Unaffordable(Unaffordable),
     Upstream(UpstreamError),
+}
+
+/// The caller's own limits do not allow that a candidate is asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Unaffordable {
+    pub kind: ErrorKind,
+    /// With the figures.
+    pub message: String,
+    /// Absent: coming back does not help.
+    pub retry_after: Option<Duration>,
 }
 
 /// Whose time was over.
@@ -187,6 +199,7 @@ impl AttemptError {
             Self::Overloaded(_) => ErrorKind::Overloaded,
             Self::LeftAlone(all) if all.iter().any(|one| one.is_limited) => ErrorKind::RateLimited,
             Self::LeftAlone(_) => ErrorKind::Unavailable,
+            Self::Unaffordable(error) => error.kind,
             Self::Upstream(error) => match error {
                 UpstreamError::Unreachable(_) => ErrorKind::Unreachable,
                 UpstreamError::ConnectTimeout(_)
@@ -208,6 +221,7 @@ impl AttemptError {
             | Self::MediaNotText
             | Self::LeftAlone(_)
             | Self::Overloaded(_)
+            | Self::Unaffordable(_)
             | Self::Upstream(UpstreamError::Late(_)) => Origin::Gateway,
             Self::Provider { .. } | Self::Upstream(_) => Origin::Provider,
         }
@@ -234,7 +248,9 @@ impl AttemptError {
             Self::Encode(failure) | Self::Provider { failure, .. } => failure.parameter.as_deref(),
             Self::Dropped(dropped) => dropped.first().map(|dropped| dropped.parameter.as_str()),
             Self::Media(error) => Some(&error.part),
-            Self::Plugin(_) | Self::MediaNotText | Self::LeftAlone(_) | Self::Overloaded(_) | Self::Upstream(_) => None,
+            Self::Plugin(_) | Self::MediaNotText | Self::LeftAlone(_) | Self::Overloaded(_) | Self::Unaffordable(_) | Self::Upstream(_) => {
+                None
+            }
         }
     }
 
@@ -249,6 +265,7 @@ impl AttemptError {
             Self::MediaNotText => "a text document is not valid UTF-8: send it as text, or in a format that the provider reads".to_owned(),
             Self::LeftAlone(all) => all.iter().map(LeftAlone::to_string).collect::<Vec<_>>().join("; "),
             Self::Overloaded(error) => error.to_string(),
+            Self::Unaffordable(error) => error.to_string(),
             Self::Upstream(error) => error.to_string(),
         }
     }
@@ -279,6 +296,9 @@ impl AttemptError {
         if let Self::LeftAlone(all) = self {
             return all.iter().map(|one| one.wait).min();
         }
+        if let Self::Unaffordable(error) = self {
+            return error.retry_after;
+        }
         match self.failure().map(|failure| &failure.retry)? {
             Retry::After(ms) => Some(Duration::from_millis(u64::from(*ms))),
             Retry::At(at) => until(at, now),
@@ -300,8 +320,8 @@ impl AttemptError {
             // A plugin that broke on a request breaks on it again.
             Self::Plugin(_) => Advice { again: Again::Never, elsewhere: true },
             Self::MediaNotText | Self::Dropped(_) => Advice { again: Again::Never, elsewhere: true },
-            // Another provider may fetch it itself.
-            Self::Media(_) => Advice { again: Again::Never, elsewhere: true },
+            // Another provider may fetch it itself, or be cheaper.
+            Self::Media(_) | Self::Unaffordable(_) => Advice { again: Again::Never, elsewhere: true },
             // Nobody waits for it any more.
             Self::Upstream(UpstreamError::Late(_)) => Advice { again: Again::Never, elsewhere: false },
             Self::LeftAlone(_) | Self::Overloaded(_) => Advice { again: Again::AfterBackoff, elsewhere: false },

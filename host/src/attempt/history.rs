@@ -87,6 +87,8 @@ mod tests {
             first_byte: None,
             limits_reset: None,
             provider_request_id: None,
+            meter: std::sync::Arc::default(),
+            used: None,
         }
     }
 

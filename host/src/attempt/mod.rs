@@ -14,6 +14,8 @@ mod fetch;
 mod frames;
 mod history;
 mod limits;
+mod meter;
+mod preview;
 mod replays;
 mod retry;
 mod stream;
@@ -21,18 +23,21 @@ mod upstream;
 
 pub use chat::{Answer, Answered};
 pub use count::Counted;
+pub use drive::time_left;
 pub use embed::Embedded;
-pub use failure::{AttemptError, Late, LeftAlone, Origin, UpstreamError, dropped_message};
+pub use failure::{AttemptError, Late, LeftAlone, Origin, Unaffordable, UpstreamError, dropped_message};
 pub use fetch::FetchError;
 pub use frames::{FrameTooLarge, Splitter};
 pub use history::sentence as history;
+pub use meter::Meter;
+pub use preview::Preview;
 pub use stream::EventStream;
 pub use upstream::{Upstream, install_tls};
 
 use crate::admission::Admission;
 use crate::config::{RetryPolicy, Rules, UnsupportedParams};
 use crate::contract::embeddings::EmbeddingRequest;
-use crate::contract::{Dropped, HttpRequest, HttpResponse};
+use crate::contract::{Dropped, HttpRequest, HttpResponse, Usage};
 use crate::domain::{Blobs, Call, CallContext, ErrorKind};
 use crate::health::{Health, Pass};
 use crate::plan::{Candidate, Plan};
@@ -77,6 +82,9 @@ pub struct Attempt {
     pub limits_reset: Option<Duration>,
     /// The provider's own id of the request.
     pub provider_request_id: Option<String>,
+    pub meter: Arc<Meter>,
+    /// What a failed one used. Absent: it is not billed.
+    pub used: Option<Usage>,
 }
 
 /// Why an attempt was made.
@@ -103,8 +111,26 @@ impl Why {
     }
 }
 
-/// Is told of attempts as they happen. Two may be under way at once.
+/// What an attempt may use.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Allowance {
+    /// Tokens of each answer. Absent: what the request says.
+    pub max_output: Option<u32>,
+}
+
+/// Is asked before attempts and told of them as they happen. Two may be under way at once.
 pub trait Observer: Send {
+    /// Sets aside what it may cost at most to ask a candidate.
+    ///
+    /// # Errors
+    /// When the caller may not spend so much.
+    fn afford(&mut self, _candidate: &Candidate) -> impl Future<Output = Result<Allowance, Unaffordable>> + Send {
+        std::future::ready(Ok(Allowance::default()))
+    }
+
+    /// A candidate for which something was set aside is not asked after all.
+    fn not_asked(&mut self, _candidate: &Candidate) {}
+
     fn began(&mut self, attempt: &Attempt);
     fn ended(&mut self, attempt: Attempt);
     /// A candidate that was not asked.
@@ -164,7 +190,7 @@ trait Exchange: Clone + Send {
     type Answer: Send;
 
     /// Puts into the request what differs from candidate to candidate.
-    fn address(&mut self, candidate: &Candidate);
+    fn address(&mut self, candidate: &Candidate, allowance: Allowance);
 
     /// Asks once. What is learned on the way is noted in `attempt`, also where it fails.
     fn run(&mut self, target: &Target<'_>, attempt: &mut Attempt) -> impl Future<Output = Result<Self::Answer, AttemptError>> + Send;
@@ -182,23 +208,16 @@ struct Target<'a> {
 }
 
 impl Target<'_> {
-    /// What an adapter left out of a request, if the operator allows that anything is. As many as anybody reads: names may be the caller's own.
+    /// As `dropped`.
     fn dropped(&self, encoded: &mut HttpRequest) -> Result<Vec<Dropped>, AttemptError> {
-        let mut dropped = std::mem::take(&mut encoded.dropped);
-        dropped.truncate(MAX_DROPPED);
-        for text in dropped.iter_mut().flat_map(|dropped| [&mut dropped.parameter, &mut dropped.reason]) {
-            text.truncate(text.floor_char_boundary(MAX_DROPPED_BYTES));
-        }
-        match self.rules.unsupported_params {
-            UnsupportedParams::Reject if !dropped.is_empty() => Err(AttemptError::Dropped(dropped)),
-            UnsupportedParams::Reject | UnsupportedParams::Drop => Ok(dropped),
-        }
+        dropped(self.rules, encoded)
     }
 
     /// Sends what an adapter encoded. A request that can't be sent is the plugin's fault.
     async fn send(&self, version: &InFlight, request: HttpRequest, blobs: &Blobs, attempt: &mut Attempt) -> Result<Reply, AttemptError> {
         let began = Instant::now();
         self.pass.sent(tokio::time::Instant::now());
+        attempt.meter.sent();
         let sent = self.driver.upstream.send(self, request, blobs).await;
         attempt.waited = began.elapsed();
         let reply = sent.inspect_err(|error| {
@@ -237,6 +256,19 @@ impl Target<'_> {
     }
 }
 
+/// What an adapter left out of a request, if the operator allows that anything is. As many as anybody reads: names may be the caller's own.
+fn dropped(rules: &Rules, encoded: &mut HttpRequest) -> Result<Vec<Dropped>, AttemptError> {
+    let mut dropped = std::mem::take(&mut encoded.dropped);
+    dropped.truncate(MAX_DROPPED);
+    for text in dropped.iter_mut().flat_map(|dropped| [&mut dropped.parameter, &mut dropped.reason]) {
+        text.truncate(text.floor_char_boundary(MAX_DROPPED_BYTES));
+    }
+    match rules.unsupported_params {
+        UnsupportedParams::Reject if !dropped.is_empty() => Err(AttemptError::Dropped(dropped)),
+        UnsupportedParams::Reject | UnsupportedParams::Drop => Ok(dropped),
+    }
+}
+
 impl Attempt {
     fn new(candidate: &Candidate, why: Why, key: Option<usize>, backoff: Duration) -> Self {
         let ready = candidate.provider.ready();
@@ -259,12 +291,22 @@ impl Attempt {
             first_byte: None,
             limits_reset: None,
             provider_request_id: None,
+            meter: Arc::default(),
+            used: None,
         }
+    }
+
+    /// Whether its provider may have billed it though it failed, if it had it: it did not refuse it.
+    fn may_be_billed(&self, error: &AttemptError) -> bool {
+        let refused = self.status.is_some_and(|status| !(200..300).contains(&status));
+        let unreachable = matches!(error, AttemptError::Upstream(UpstreamError::Unreachable(_) | UpstreamError::ConnectTimeout(_)));
+        !refused && !unreachable
     }
 
     /// Another one answered first.
     fn lost(mut self, duration: Duration) -> Self {
         self.duration = duration;
+        self.used = self.meter.used();
         self.error = Some((ErrorKind::Cancelled, "another candidate answered first".to_owned()));
         self
     }

@@ -10,7 +10,6 @@ use super::upstream::{Piece, Reply, Stage};
 use crate::admission::Turn;
 use crate::contract::{ChatEvent, FinishReason, Frame, Framing, StreamStart};
 use crate::domain;
-use crate::domain::estimate::Output;
 use crate::health::Health;
 use crate::plan::Candidate;
 use crate::plugin::{Decoder, Fault, InFlight};
@@ -32,8 +31,6 @@ pub struct EventStream {
     version: InFlight,
     finishing: Finishing,
     stage: Stage,
-    /// What the answer comes to so far.
-    output: Output,
     /// What of the limit on all events is left, in bytes: a caller who can be shown one part at a time may have to be shown the others at the end.
     room: usize,
     max_bytes: usize,
@@ -75,7 +72,6 @@ impl EventStream {
             version,
             finishing,
             stage: Stage::Beginning,
-            output: Output::default(),
             room: max_bytes,
             max_bytes,
             held: Vec::new(),
@@ -155,7 +151,7 @@ impl EventStream {
             if let Some(ended) = events.iter().position(|event| matches!(event, ChatEvent::Ended)) {
                 events.truncate(ended + 1);
                 // Before the end: what comes after it is not read.
-                if let Some(usage) = self.finishing.usage(&self.output) {
+                if let Some(usage) = self.finishing.usage() {
                     events.insert(ended, usage);
                 }
                 self.splitter = None;
@@ -261,7 +257,7 @@ impl EventStream {
         if let Some(at) = events.iter().position(fails) {
             self.failed = events.drain(at..).next().and_then(|event| self.failure(event));
         }
-        events.iter_mut().for_each(|event| self.finishing.finish(event, &mut self.output));
+        events.iter_mut().for_each(|event| self.finishing.finish(event));
         self.room = self.room.saturating_sub(events.iter().map(domain::size).sum());
         if self.room == 0 {
             self.failed.get_or_insert(AttemptError::Upstream(UpstreamError::TooLarge(self.max_bytes)));

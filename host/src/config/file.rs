@@ -1,8 +1,12 @@
 //! `gateway.toml`: where it is, how it is written, and its way into checked values.
 
 use super::document::{Document, Place};
+use super::pricing::{self, FilePrice};
 use super::routing::{self, FileBreaker, FileModel, FileRoute, Names};
-use super::{BASE_URL_EXPECTED, ConfigError, Env, MediaConfig, ProviderConfig, Rules, SHIPPED, UnsupportedParams, base_url, checked_key};
+use super::{
+    BASE_URL_EXPECTED, CachePolicy, CacheRules, CacheScope, ConfigError, Env, LedgerMode, MediaConfig, ProviderConfig, Rules, SHIPPED,
+    UnpricedModels, UnsupportedParams, base_url, checked_key,
+};
 use crate::domain::is_provider_id;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -34,9 +38,20 @@ struct FileConfig {
     routes: BTreeMap<String, FileRoute>,
     tasks: BTreeMap<String, Vec<String>>,
     models: BTreeMap<String, FileModel>,
+    prices: BTreeMap<String, FilePrice>,
     breaker: FileBreaker,
     unsupported_params: UnsupportedParams,
     media: FileMedia,
+    cache: FileCache,
+    ledger: LedgerMode,
+    unpriced_models: UnpricedModels,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table")]
+struct FileCache {
+    policy: CachePolicy,
+    scope: CacheScope,
 }
 
 #[derive(Debug, Deserialize)]
@@ -113,7 +128,14 @@ impl ConfigFile {
 
 impl FileConfig {
     fn checked(self, document: &Document<'_>, env: &impl Env) -> Result<Rules, ConfigError> {
-        let mut rules = Rules { unsupported_params: self.unsupported_params, timeouts: super::timeouts(env)?, ..Rules::default() };
+        let mut rules = Rules {
+            unsupported_params: self.unsupported_params,
+            timeouts: super::timeouts(env)?,
+            cache: CacheRules { policy: self.cache.policy, scope: self.cache.scope },
+            ledger: self.ledger,
+            unpriced_models: self.unpriced_models,
+            ..Rules::default()
+        };
         for (name, _) in SHIPPED {
             rules.providers.insert(name.to_owned(), super::provider_from_env(env, name)?);
         }
@@ -135,6 +157,7 @@ impl FileConfig {
         rules.routes = routing::routes(document, self.routes, &names)?;
         rules.tasks = routing::tasks(document, self.tasks, &names)?;
         rules.models = routing::models(document, self.models)?;
+        rules.prices = pricing::prices(document, self.prices)?;
         rules.aliases = self.aliases;
         rules.breaker = self.breaker.checked(&document.place("breaker"))?;
         rules.media = self.media.checked(&document.place("media"))?;

@@ -6,12 +6,16 @@
 
 mod document;
 mod file;
+mod pricing;
 mod routing;
 mod rules;
 mod watch;
 
 pub use file::ConfigFile;
-pub use rules::{BreakerPolicy, Route, RouteTarget, Rules, Sticky, Strategy, TimeoutOverrides, Timeouts};
+pub use rules::{
+    BreakerPolicy, CachePolicy, CacheRules, CacheScope, LedgerMode, Route, RouteTarget, Rules, Sticky, Strategy, TimeoutOverrides,
+    Timeouts, UnpricedModels,
+};
 pub use watch::{ConfigState, Reloader, Report, watch};
 
 use secrecy::SecretString;
@@ -48,6 +52,14 @@ pub struct Config {
     pub plugins_dir: PathBuf,
     pub data_dir: PathBuf,
     pub admin_key: Option<SecretString>,
+    /// Whether callers without a gateway key are answered.
+    pub allow_anonymous: bool,
+    pub cache: CacheConfig,
+    pub ledger: LedgerConfig,
+    /// Postgres. Absent: SQLite in the data folder.
+    pub database_url: Option<SecretString>,
+    /// What several gateways share. Absent: each has its own limits and cache.
+    pub redis_url: Option<SecretString>,
     /// Whether providers without a key are answered by the simulator.
     pub demo: bool,
     /// As they are at the start.
@@ -128,6 +140,26 @@ pub struct RetryPolicy {
     pub jitter: f64,
     /// Retries of a provider as a share of its successes, 0 to 1: what an outage may add to its load.
     pub budget: f64,
+}
+
+/// Answers that are kept to be given again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CacheConfig {
+    pub enabled: bool,
+    pub ttl: Duration,
+    /// Of the answers in this process.
+    pub max_bytes: u64,
+}
+
+/// What is kept of requests, and for how long. Absent: for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LedgerConfig {
+    pub retention: Option<Duration>,
+    /// Whether prompts and answers are kept too.
+    pub contents: bool,
+    pub contents_retention: Option<Duration>,
+    /// Of rows that are not in the database yet.
+    pub journal_bytes: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -215,10 +247,10 @@ impl Config {
             body_read_timeout: milliseconds(env, "BODY_READ_TIMEOUT", 1, 60_000)?,
             body_idle_timeout: milliseconds(env, "BODY_IDLE_TIMEOUT", 1, 10_000)?,
         };
+        let host = parsed(env, "HOST", "an IP address to listen on, such as 127.0.0.1 or 0.0.0.0")?.unwrap_or(IpAddr::from([127, 0, 0, 1]));
         Ok(Self {
             server: ServerConfig {
-                host: parsed(env, "HOST", "an IP address to listen on, such as 127.0.0.1 or 0.0.0.0")?
-                    .unwrap_or(IpAddr::from([127, 0, 0, 1])),
+                host,
                 port: parsed(env, "PORT", "a port from 0 to 65535")?.unwrap_or(8080),
                 max_connections: ranged(env, "MAX_CONNECTIONS", 1, 1_000_000, 10_000)?,
                 header_read_timeout: milliseconds(env, "HEADER_READ_TIMEOUT", 1, 30_000)?,
@@ -233,6 +265,20 @@ impl Config {
             plugins_dir: PathBuf::from(env.get("PLUGINS_DIR").unwrap_or_else(|| "plugins".into())),
             data_dir: PathBuf::from(env.get("DATA_DIR").unwrap_or_else(|| "data".into())),
             admin_key: env.get("ADMIN_KEY").map(SecretString::from),
+            allow_anonymous: flag(env, "ALLOW_ANONYMOUS", host.is_loopback())?,
+            cache: CacheConfig {
+                enabled: flag(env, "CACHE_ENABLED", true)?,
+                ttl: Duration::from_secs(ranged(env, "CACHE_TTL", 1, 31_536_000, 300)?),
+                max_bytes: ranged(env, "CACHE_MAX_BYTES", 1 << 20, 1 << 40, 256 << 20)?,
+            },
+            ledger: LedgerConfig {
+                retention: days(env, "LEDGER_RETENTION_DAYS", 400)?,
+                contents: flag(env, "LEDGER_CONTENTS", false)?,
+                contents_retention: days(env, "LEDGER_CONTENTS_RETENTION_DAYS", 30)?,
+                journal_bytes: ranged(env, "LEDGER_JOURNAL_BYTES", 1 << 20, 1 << 40, 1 << 30)?,
+            },
+            database_url: secret_url(env, "DATABASE_URL", &["postgres://", "postgresql://"])?,
+            redis_url: secret_url(env, "REDIS_URL", &["redis://", "rediss://"])?,
             demo,
             rules: Arc::new(rules),
         })
@@ -343,6 +389,25 @@ fn ranged<T: FromStr + PartialOrd + Display + Copy>(env: &impl Env, name: &str, 
         }
         value => Ok(value.unwrap_or(default)),
     }
+}
+
+/// 0: for ever.
+fn days(env: &impl Env, name: &str, default: u64) -> Result<Option<Duration>, ConfigError> {
+    let days = ranged(env, name, 0, 36_500, default)?;
+    Ok((days > 0).then(|| Duration::from_secs(days * 86_400)))
+}
+
+/// One that is refused is not shown: a password may stand in it.
+fn secret_url(env: &impl Env, name: &str, schemes: &[&str]) -> Result<Option<SecretString>, ConfigError> {
+    let Some(url) = env.get(name) else { return Ok(None) };
+    let url = url.trim();
+    let wrong = || ConfigError::Value {
+        name: name.into(),
+        value: "(hidden)".into(),
+        expected: format!("expected a URL that begins with {}", schemes.join(" or ")),
+    };
+    let is_url = schemes.iter().any(|scheme| url.starts_with(scheme)) && Url::parse(url).is_ok();
+    is_url.then(|| Some(SecretString::from(url.to_owned()))).ok_or_else(wrong)
 }
 
 /// At most a day.

@@ -235,7 +235,7 @@ fn split_target(text: &str) -> Option<(&str, Option<&str>)> {
 }
 
 /// Whether it is `provider/model`.
-fn names_model(text: &str) -> bool {
+pub(super) fn names_model(text: &str) -> bool {
     split_target(text).is_some_and(|(_, model)| model.is_some())
 }
 

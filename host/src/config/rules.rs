@@ -3,8 +3,10 @@
 //! Owns: the checked values. Not here: how they are written (`file`), when they are read again (`watch`), what becomes of them (`provider`, `plan`).
 
 use super::{MediaConfig, ProviderConfig, UnsupportedParams};
+use crate::price::ModelPrice;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// All rules at one moment, replaced whole.
@@ -23,10 +25,15 @@ pub struct Rules {
     pub timeouts: Timeouts,
     /// Time limits of single models, by `provider/model`. None is of a request, which may be tried with several.
     pub models: BTreeMap<String, TimeoutOverrides>,
+    /// What single models cost, by `provider/model`, in place of what is known of them elsewhere.
+    pub prices: BTreeMap<String, Arc<ModelPrice>>,
     pub unsupported_params: UnsupportedParams,
     /// Absent: the gateway fetches no media.
     pub media: Option<MediaConfig>,
     pub breaker: BreakerPolicy,
+    pub cache: CacheRules,
+    pub ledger: LedgerMode,
+    pub unpriced_models: UnpricedModels,
     /// What an operator should know of them, a line each.
     pub notices: Vec<String>,
 }
@@ -158,4 +165,56 @@ impl Default for BreakerPolicy {
     fn default() -> Self {
         Self { window: Duration::from_secs(10), min_requests: 20, failure_ratio: 0.5, open: Duration::from_secs(5) }
     }
+}
+
+/// Which answers are kept to be given again, and to whom.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CacheRules {
+    pub policy: CachePolicy,
+    pub scope: CacheScope,
+}
+
+/// Whose answers are kept, where the caller says nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CachePolicy {
+    /// All.
+    All,
+    /// Those of requests that ask for no chance: with a temperature of 0, or on the query routes without one; and embeddings.
+    #[default]
+    Deterministic,
+    /// None.
+    OptIn,
+}
+
+/// Who is given what was answered to whom.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CacheScope {
+    /// Each tenant its own.
+    #[default]
+    Tenant,
+    /// Everybody everything.
+    Global,
+}
+
+/// What becomes of requests that can't be written down.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LedgerMode {
+    /// They are answered, and it is logged and counted that their rows are lost.
+    #[default]
+    BestEffort,
+    /// They are refused.
+    Required,
+}
+
+/// What becomes of requests to models without a known price where there is a limit on money.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnpricedModels {
+    #[default]
+    Refuse,
+    /// They count as nothing.
+    Allow,
 }

@@ -176,8 +176,8 @@ impl Reloader {
 
     fn announce(&self, kind: EventKind, reason: Option<String>) {
         metrics::config_reload(if reason.is_none() { Reload::Applied } else { Reload::Refused });
-        let file = self.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
-        self.events.say(Event { id: 0, at: Timestamp::now(), kind, plugin: None, file, version: None, sha256: None, reason });
+        let file = Some(self.path().file_name().unwrap_or_default().to_string_lossy().into_owned());
+        self.events.say(Event { id: 0, at: Timestamp::now(), kind, plugin: None, file, key: None, version: None, sha256: None, reason });
     }
 }
 

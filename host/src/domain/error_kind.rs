@@ -16,6 +16,8 @@ pub enum ErrorKind {
     NotFound,
     RateLimited,
     QuotaExhausted,
+    /// It would cost more than its caller may spend, or nobody knows what it costs.
+    BudgetExceeded,
     Overloaded,
     Timeout,
     /// The provider broke.
@@ -46,6 +48,7 @@ impl ErrorKind {
             Self::NotFound => "not_found",
             Self::RateLimited => "rate_limited",
             Self::QuotaExhausted => "quota_exhausted",
+            Self::BudgetExceeded => "budget_exceeded",
             Self::Overloaded => "overloaded",
             Self::Timeout => "timeout",
             Self::Provider => "provider",

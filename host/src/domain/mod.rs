@@ -3,6 +3,7 @@
 
 mod blobs;
 mod call;
+mod elsewhere;
 mod error_kind;
 pub mod estimate;
 mod gather;
@@ -11,6 +12,7 @@ pub mod replay;
 
 pub use blobs::{Blobs, TooManyBlobs};
 pub use call::{Call, CallContext, Target};
+pub use elsewhere::looks_elsewhere;
 pub use error_kind::ErrorKind;
 pub use gather::{Disorder, Gathered, chat_request, events_of, part, size};
 pub use ids::{InvalidRequestId, RequestId, TaskType, is_provider_id};

@@ -3,11 +3,13 @@
 use super::dialect::embeddings::Encoding;
 use super::dialect::{self, Dialect, Form, Head, Render};
 use super::error::ApiError;
+use super::limits;
 use super::turns::Turns;
 use crate::admission::Place;
 use crate::attempt::{Answer, Answered, AttemptError, Embedded, EventStream};
 use crate::contract::{ChatEvent, ChatResponse, Dropped, StreamStart};
-use crate::domain::events_of;
+use crate::domain::{RequestId, events_of};
+use crate::ledger::LedgerDown;
 use crate::plugin::Fault;
 use crate::settle::{Account, Ending};
 use axum::body::Body;
@@ -20,6 +22,7 @@ use jiff::Timestamp;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -32,17 +35,21 @@ const PING_AFTER: Duration = Duration::from_secs(10);
 pub fn refuse(account: Account, error: &ApiError, dialect: Dialect) -> Response {
     let mut response = error.response(dialect, &account.context().id);
     let account = with_headers(account, Told::all(dialect), response.headers_mut());
-    account.close(Ending { status: error.status.as_u16(), error: Some((error.kind, &error.message)) });
+    // What is refused need not be written down.
+    let _ = account.close(Ending { status: error.status.as_u16(), error: Some((error.kind, &error.message)) });
     response
 }
 
 /// A JSON body, told and booked.
 pub fn reply(mut account: Account, told: Told, body: Vec<u8>) -> Response {
+    let (dialect, id) = (told.dialect, account.context().id.clone());
     let mut response = Response::new(holding(account.take_place(), body));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let account = with_headers(account, told, response.headers_mut());
-    account.close(Ending { status: 200, error: None });
-    response
+    match account.close(Ending { status: 200, error: None }) {
+        Ok(()) => response,
+        Err(error) => ApiError::of_ledger(&error).response(dialect, &id),
+    }
 }
 
 /// A body that keeps its request's place until all but the last piece of it is out: a caller may take its time over many megabytes.
@@ -117,17 +124,20 @@ pub fn chat(mut account: Account, answered: Answered, form: Form, turns: &Turns)
             let head = head(&account, told.dialect, answer.id.as_deref(), answer.model.as_deref());
             let mut renderer = form.renderer(head);
             let body = renderer.whole(&answer);
-            keep(turns, &mut *renderer);
+            keep(turns, &account.caller().tenant, &mut *renderer);
             reply(account, told, body)
         }
-        (Answer::Whole(answer), true) => chat_stream(account, told, Source::told(answer), form, turns),
+        (Answer::Whole(answer), true) => {
+            account.answered(&answer);
+            chat_stream(account, told, Source::told(answer), form, turns)
+        }
         (Answer::Stream(stream), _) => chat_stream(account, told, Source::Live(stream), form, turns),
     }
 }
 
 /// Embeddings, told and booked.
 pub fn embeddings(account: Account, embedded: &Embedded, encoding: Encoding) -> Response {
-    let asked = account.last().map(|attempt| attempt.model.clone()).unwrap_or_default();
+    let asked = account.answered_by().map(|by| by.model.to_owned()).unwrap_or_default();
     let body = dialect::embeddings::render(&embedded.answer, &asked, encoding);
     reply(account, Told::new(Dialect::Chat, &embedded.dropped, dialect::embeddings::caller_parameter), body)
 }
@@ -139,16 +149,16 @@ fn header_word(name: &str) -> String {
 }
 
 /// Keeps the turns that the caller may not bring back.
-fn keep(turns: &Turns, renderer: &mut dyn Render) {
+fn keep(turns: &Turns, tenant: &Arc<str>, renderer: &mut dyn Render) {
     for (call_ids, turn) in renderer.turns() {
-        turns.keep(call_ids, turn);
+        turns.keep(tenant, call_ids, turn);
     }
 }
 
 fn head(account: &Account, dialect: Dialect, id: Option<&str>, model: Option<&str>) -> Head {
     let prefix = dialect.id_prefix();
     let own = || format!("{prefix}{}", account.context().id.as_str());
-    let asked = account.last().map(|attempt| attempt.model.as_str()).unwrap_or_default();
+    let asked = account.answered_by().map(|by| by.model).unwrap_or_default();
     Head {
         id: id.filter(|id| id.starts_with(prefix)).map_or_else(own, str::to_owned),
         created: Timestamp::now().as_second(),
@@ -193,6 +203,7 @@ struct Rendering {
     account: Option<Account>,
     /// The request's, from then on.
     place: Option<Place>,
+    id: RequestId,
     /// Rendered and not sent.
     rest: Bytes,
     dialect: Dialect,
@@ -212,8 +223,9 @@ fn chat_stream(account: Account, told: Told, source: Source, form: Form, turns: 
     let renderer = form.renderer(head(&account, dialect, id, model));
     // A caller who has waited for long is told at once that there is an answer to come.
     let last_sent = account.context().started;
+    let id = account.context().id.clone();
     let account = Some(with_headers(account, told, &mut headers));
-    let rendering = Rendering { source, account, place: None, rest: Bytes::new(), dialect, renderer, turns: turns.clone(), last_sent };
+    let rendering = Rendering { source, account, place: None, id, rest: Bytes::new(), dialect, renderer, turns: turns.clone(), last_sent };
     let body = stream::unfold(rendering, |mut rendering| async move {
         let bytes = rendering.next().await?;
         Some((Ok::<_, Infallible>(bytes), rendering))
@@ -238,7 +250,7 @@ impl Rendering {
         match self.source.next().await {
             Ok(Some(events)) => self.render(&events, &mut out),
             Ok(None) => {
-                self.close(None);
+                let _ = self.close(None);
                 return out;
             }
             Err(error) => self.fail(&error, &mut out),
@@ -257,27 +269,38 @@ impl Rendering {
         for event in events {
             let Some(account) = &mut self.account else { return };
             account.event(event);
+            let before = out.len();
             self.renderer.event(event, out);
             if let Some(reason) = self.renderer.broken() {
                 return self.fail(&AttemptError::Plugin(Fault::BrokeContract(reason)), out);
             }
             // Before the caller has seen the end, and leaves or comes back with it.
             if matches!(event, ChatEvent::Ended) {
-                keep(&self.turns, &mut *self.renderer);
-                self.close(None);
+                keep(&self.turns, &account.caller().tenant, &mut *self.renderer);
+                if let Err(error) = self.close(None) {
+                    // The end is not told of what could not be written down.
+                    out.truncate(before);
+                    self.tell(&ApiError::of_ledger(&error), out);
+                }
             }
         }
     }
 
     fn fail(&mut self, error: &AttemptError, out: &mut Vec<u8>) {
-        let Some(account) = &self.account else { return };
         let error = ApiError::of_attempt(error, self.dialect, &|path| self.dialect.parameter(path));
-        self.renderer.failure(&error.body(self.dialect, &account.context().id), out);
-        self.close(Some(&error));
+        self.tell(&error, out);
+        // It has failed already.
+        let _ = self.close(Some(&error));
     }
 
-    fn close(&mut self, error: Option<&ApiError>) {
-        let Some(mut account) = self.account.take() else { return };
+    fn tell(&mut self, error: &ApiError, out: &mut Vec<u8>) {
+        self.renderer.failure(&error.body(self.dialect, &self.id), out);
+    }
+
+    /// # Errors
+    /// When it could not be written down, and nothing may be answered that isn't.
+    fn close(&mut self, error: Option<&ApiError>) -> Result<(), LedgerDown> {
+        let Some(mut account) = self.account.take() else { return Ok(()) };
         self.place = account.take_place();
         if let Source::Live(stream) = &self.source {
             account.streamed(stream.waited());
@@ -288,7 +311,7 @@ impl Rendering {
         }
         // 200 went out with the head; the error's own status says more in the books.
         let status = error.map_or(StatusCode::OK, |error| error.status);
-        account.close(Ending { status: status.as_u16(), error: error.map(|error| (error.kind, error.message.as_str())) });
+        account.close(Ending { status: status.as_u16(), error: error.map(|error| (error.kind, error.message.as_str())) })
     }
 }
 
@@ -300,14 +323,28 @@ fn with_headers(mut account: Account, told: Told, headers: &mut HeaderMap) -> Ac
         // By this name Anthropic's clients look for it.
         put(headers, "request-id", account.context().id.as_str());
     }
-    put(headers, "x-gateway-cache", "off");
+    put(headers, "x-gateway-cache", account.cache_word());
     put(headers, "x-gateway-overhead-us", &overhead.as_micros().to_string());
-    if let Some(last) = account.last() {
-        put(headers, "x-gateway-provider", &last.provider);
-        put(headers, "x-gateway-model", &last.model);
+    if let Some(by) = account.answered_by() {
+        put(headers, "x-gateway-provider", by.provider);
+        put(headers, "x-gateway-model", by.model);
         put(headers, "x-gateway-attempts", &account.attempts().len().to_string());
-        if last.simulated {
+        if by.simulated {
             put(headers, "x-gateway-simulated", "true");
+        }
+    }
+    if let Some(cost) = account.known_cost() {
+        put(headers, "x-gateway-cost-usd", &cost.to_string());
+    }
+    if let Some(kept) = account.kept() {
+        put(headers, "age", &kept.age(Timestamp::now()).as_secs().to_string());
+        if let Some(saved) = kept.cost {
+            put(headers, "x-gateway-cache-saved-usd", &saved.to_string());
+        }
+    }
+    if let Some(standing) = account.standing() {
+        for (name, value) in limits::headers(&standing, told.dialect) {
+            put(headers, name, &value);
         }
     }
     if let Some(first) = account.fallback_from() {

@@ -1,9 +1,9 @@
 //! Reads a request's JSON body within its limits, and takes the request's place in the gateway.
 //!
-//! A full gateway refuses before it reads. A body has no place while it comes, so slow ones keep nobody out; what it has in memory counts from the first byte.
+//! A full gateway refuses before it reads, and so does one that does not know the caller. A body has no place while it comes, so slow ones keep nobody out; what it has in memory counts from the first byte.
 
 use super::dialect::Dialect;
-use super::{ApiError, BadRequest, json};
+use super::{ApiError, BadRequest, entry, json};
 use crate::admission::{Overloaded, Room};
 use crate::config::RequestLimits;
 use crate::settle::Account;
@@ -35,11 +35,12 @@ impl From<BadRequest> for Unread {
 /// A request's body. The account has the request's place from then on.
 ///
 /// # Errors
-/// 503 for a gateway that is full, 415 for another content type or an encoding, 413 for a body over the limit, 408 for one that takes too long, 400 for one that broke off.
+/// 401, 402, 403 and 429 for a caller who may not, 503 for a gateway that is full, 415 for another content type or an encoding, 413 for a body over the limit, 408 for one that takes too long, 400 for one that broke off.
 pub async fn receive(app: &App, account: &mut Account, request: Request<Body>) -> Result<Bytes, ApiError> {
     let dialect = Dialect::of_path(request.uri().path());
     let full = |error| ApiError::overloaded(error, dialect);
     app.admission.check().map_err(full)?;
+    entry::let_in(app, account, request.headers()).await?;
     let mut room = app.admission.room();
     let body = read_json(request, &app.limits, &mut room).await.map_err(|error| match error {
         Unread::Bad(bad) => bad.into(),
@@ -47,6 +48,17 @@ pub async fn receive(app: &App, account: &mut Account, request: Request<Body>) -
     })?;
     account.admitted(app.admission.enter(room).map_err(full)?);
     Ok(body)
+}
+
+/// The body of an operator's request, which takes no place among those of callers.
+///
+/// # Errors
+/// Those of [`receive`].
+pub async fn receive_for_operator(app: &App, request: Request<Body>) -> Result<Bytes, ApiError> {
+    read_json(request, &app.limits, &mut app.admission.room()).await.map_err(|error| match error {
+        Unread::Bad(bad) => bad.into(),
+        Unread::NoRoom(error) => ApiError::overloaded(error, Dialect::Query),
+    })
 }
 
 async fn read_json(request: Request<Body>, limits: &RequestLimits, room: &mut Room) -> Result<Bytes, Unread> {

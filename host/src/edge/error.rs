@@ -2,12 +2,15 @@
 
 use super::dialect::query::AttemptV1;
 use super::{BadRequest, dialect::Dialect};
+use crate::access::{AccessError, KeyError};
 use crate::admission::Overloaded;
 use crate::attempt::{AttemptError, Origin, dropped_message};
 use crate::contract::{Failure, Retry};
 use crate::domain::{ErrorKind, RequestId};
+use crate::ledger::LedgerDown;
 use crate::pipeline::CallFailure;
 use crate::plan::PlanError;
+use crate::quota::{Exceeded, Limit};
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
@@ -72,6 +75,30 @@ impl ApiError {
         Self { code: "unauthorized".into(), ..Self::of_gateway(StatusCode::UNAUTHORIZED, ErrorKind::Authentication, message.to_owned()) }
     }
 
+    /// A caller whose key has reached one of its limits.
+    pub fn of_quota(error: &Exceeded) -> Self {
+        let (status, kind, code) = match error.limit {
+            Limit::Budget => (StatusCode::PAYMENT_REQUIRED, ErrorKind::BudgetExceeded, "budget_exceeded"),
+            Limit::Requests | Limit::Tokens | Limit::Concurrency => {
+                (StatusCode::TOO_MANY_REQUESTS, ErrorKind::RateLimited, "rate_limit_exceeded")
+            }
+        };
+        let never_retry = error.retry_after.is_none();
+        Self { code: code.into(), retry_after: error.retry_after, never_retry, ..Self::of_gateway(status, kind, error.to_string()) }
+    }
+
+    /// The gateway can't write down what it does, and must.
+    pub fn of_ledger(error: &LedgerDown) -> Self {
+        let message = format!("this gateway answers only what it can write down (`ledger = \"required\"` in gateway.toml), and {error}");
+        Self { retry_after: Some(SOON), ..Self::of_gateway(StatusCode::SERVICE_UNAVAILABLE, ErrorKind::Unavailable, message) }
+    }
+
+    /// Only an answer that was given before was wanted, and there is none (RFC 9111, 5.2.1.7).
+    pub fn not_cached() -> Self {
+        let message = "there is no answer in the cache that fits, and `cache-control: only-if-cached` wants no other".to_owned();
+        Self { code: "not_cached".into(), ..Self::of_gateway(StatusCode::GATEWAY_TIMEOUT, ErrorKind::Unavailable, message) }
+    }
+
     /// An operator's request that can't be done as things stand.
     pub fn conflict(message: String) -> Self {
         Self { code: "conflict".into(), ..Self::of_gateway(StatusCode::CONFLICT, ErrorKind::InvalidRequest, message) }
@@ -79,6 +106,46 @@ impl ApiError {
 
     pub fn no_such_plugin(message: String) -> Self {
         Self { code: "not_found".into(), ..Self::of_gateway(StatusCode::NOT_FOUND, ErrorKind::InvalidRequest, message) }
+    }
+
+    /// Why a caller is not let in.
+    pub fn of_access(error: &AccessError) -> Self {
+        let message = error.to_string();
+        let unauthorized = |code: &str| Self { code: code.to_owned(), ..Self::unauthorized(&message) };
+        match error {
+            AccessError::NoKey => unauthorized("missing_gateway_key"),
+            AccessError::Unknown => unauthorized("invalid_gateway_key"),
+            AccessError::Expired(..) => unauthorized("expired_gateway_key"),
+            AccessError::Revoked(_) => unauthorized("revoked_gateway_key"),
+            AccessError::Tenant(_) => {
+                let code = "tenant_not_allowed".to_owned();
+                Self { code, param: Some("tenant".into()), ..Self::of_gateway(StatusCode::FORBIDDEN, ErrorKind::Permission, message) }
+            }
+            AccessError::Unavailable => Self::unavailable(message),
+        }
+    }
+
+    /// Why a gateway key is not made, changed or shown. What is wrong with the database is the log's to tell.
+    pub fn of_keys(error: &KeyError) -> Self {
+        let message = error.to_string();
+        match error {
+            KeyError::Unknown(_) => Self::missing(message),
+            KeyError::Revoked(_) | KeyError::TooMany | KeyError::Taken => Self::conflict(message),
+            KeyError::Store(cause) => {
+                tracing::error!(error = %cause, "gateway keys can't be read or written");
+                Self::unavailable(message)
+            }
+        }
+    }
+
+    /// Something that an operator asked for by its id.
+    pub fn missing(message: String) -> Self {
+        Self { code: "not_found".into(), ..Self::of_gateway(StatusCode::NOT_FOUND, ErrorKind::NotFound, message) }
+    }
+
+    /// A part of the gateway that can't be used now.
+    pub fn unavailable(message: String) -> Self {
+        Self { retry_after: Some(SOON), ..Self::of_gateway(StatusCode::SERVICE_UNAVAILABLE, ErrorKind::Unavailable, message) }
     }
 
     fn of_plan(error: &PlanError) -> Self {
@@ -92,6 +159,11 @@ impl ApiError {
                 code: "ambiguous_model".into(),
                 ..Self::of_gateway(StatusCode::BAD_REQUEST, ErrorKind::InvalidRequest, message)
             },
+            PlanError::NotAllowed { .. } => Self {
+                param: Some("model".into()),
+                code: "model_not_allowed".into(),
+                ..Self::of_gateway(StatusCode::FORBIDDEN, ErrorKind::Permission, message)
+            },
             PlanError::NoneCapable { .. } => Self::of_gateway(StatusCode::BAD_REQUEST, ErrorKind::Unsupported, message),
             PlanError::Unavailable { .. } | PlanError::NoneAvailable(_) => {
                 Self::of_gateway(StatusCode::SERVICE_UNAVAILABLE, ErrorKind::Unavailable, message)
@@ -103,6 +175,7 @@ impl ApiError {
     pub fn of_call(failure: &CallFailure, dialect: Dialect, name: &dyn Fn(&str) -> String) -> Self {
         match failure {
             CallFailure::Plan(error) => Self::of_plan(error),
+            CallFailure::NotCached => Self::not_cached(),
             CallFailure::Attempt(error, history) => {
                 let mut told = Self::of_attempt(error, dialect, name);
                 if let Some(history) = history {
@@ -126,7 +199,7 @@ impl ApiError {
             message: told(error, dialect, name),
             origin: error.origin(),
             retry_after,
-            never_retry: failure.is_some_and(|failure| failure.retry == Retry::Never),
+            never_retry: failure.is_some_and(|failure| failure.retry == Retry::Never) || is_in_vain(error),
             attempts: Vec::new(),
         }
     }
@@ -157,7 +230,7 @@ impl ApiError {
             ErrorKind::Authentication => "authentication_error",
             ErrorKind::Permission => "permission_error",
             ErrorKind::RateLimited => "rate_limit_error",
-            ErrorKind::QuotaExhausted => "insufficient_quota",
+            ErrorKind::QuotaExhausted | ErrorKind::BudgetExceeded => "insufficient_quota",
             ErrorKind::InvalidRequest
             | ErrorKind::ModelNotFound
             | ErrorKind::Unsupported
@@ -189,6 +262,7 @@ impl ApiError {
             ErrorKind::NotFound | ErrorKind::ModelNotFound => "not_found_error",
             ErrorKind::RequestTooLarge => "request_too_large",
             ErrorKind::RateLimited | ErrorKind::QuotaExhausted => "rate_limit_error",
+            ErrorKind::BudgetExceeded => "billing_error",
             ErrorKind::Overloaded | ErrorKind::Unavailable => "overloaded_error",
             ErrorKind::Timeout => "timeout_error",
             ErrorKind::Provider if self.status == StatusCode::GATEWAY_TIMEOUT => "timeout_error",
@@ -203,6 +277,9 @@ impl ApiError {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert("x-gateway-error-origin", HeaderValue::from_static(self.origin.as_str()));
+        if self.status == StatusCode::UNAUTHORIZED && self.origin == Origin::Gateway {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if let Some(wait) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_millis().div_ceil(1000).min(86_400) as u32));
         }
@@ -242,6 +319,11 @@ fn told(error: &AttemptError, dialect: Dialect, name: &dyn Fn(&str) -> String) -
     }
 }
 
+/// Whether the caller's own limits will never allow it.
+fn is_in_vain(error: &AttemptError) -> bool {
+    matches!(error, AttemptError::Unaffordable(error) if error.retry_after.is_none())
+}
+
 /// Whether clients try again by the status alone, as OpenAI's and Anthropic's do.
 fn is_retried(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 409 | 429 | 500..)
@@ -272,6 +354,7 @@ fn status_of(kind: ErrorKind) -> StatusCode {
         ErrorKind::NotFound | ErrorKind::ModelNotFound => StatusCode::NOT_FOUND,
         ErrorKind::RequestTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorKind::RateLimited | ErrorKind::QuotaExhausted => StatusCode::TOO_MANY_REQUESTS,
+        ErrorKind::BudgetExceeded => StatusCode::PAYMENT_REQUIRED,
         ErrorKind::Overloaded | ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         ErrorKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
         ErrorKind::Provider | ErrorKind::Malformed | ErrorKind::Unreachable | ErrorKind::Plugin | ErrorKind::Cancelled => {
@@ -300,6 +383,16 @@ mod tests {
     fn an_error_of_the_messages_dialect_names_its_type_and_its_request() {
         let body = error(400, ErrorKind::Unsupported).body(Dialect::Messages, &RequestId::parse("r-1").unwrap());
         assert_eq!(body, json!({"type": "error", "error": {"type": "invalid_request_error", "message": "no"}, "request_id": "r-1"}));
+    }
+
+    #[test]
+    fn a_caller_without_a_key_is_told_how_to_send_one() {
+        let refusal = ApiError::of_access(&AccessError::NoKey).response(Dialect::Chat, &RequestId::parse("r-1").unwrap());
+        assert_eq!((refusal.status().as_u16(), &refusal.headers()["www-authenticate"]), (401, &HeaderValue::from_static("Bearer")));
+        let tenant = ApiError::of_access(&AccessError::Tenant("no".to_owned()));
+        assert_eq!((tenant.status.as_u16(), tenant.param.as_deref()), (403, Some("tenant")));
+        let unavailable = ApiError::of_access(&AccessError::Unavailable);
+        assert_eq!((unavailable.status.as_u16(), unavailable.retry_after), (503, Some(SOON)));
     }
 
     #[test]

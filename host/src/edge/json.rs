@@ -77,6 +77,16 @@ impl Fields {
         BadRequest::field(self.path(name), wrong)
     }
 
+    /// Whether there is such a field, if only as `null`.
+    pub fn has(&self, name: &str) -> bool {
+        self.fields.contains_key(name)
+    }
+
+    /// Of the fields that nobody read.
+    pub fn names(&self) -> impl Iterator<Item = &String> {
+        self.fields.keys()
+    }
+
     /// A field that stays where it is.
     pub fn peek(&self, name: &str) -> Option<&Value> {
         self.fields.get(name).filter(|value| !value.is_null())

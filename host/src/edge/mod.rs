@@ -6,13 +6,16 @@ mod answer;
 mod bad_request;
 mod body;
 pub mod dialect;
+mod entry;
 mod error;
-mod json;
+pub(crate) mod json;
+mod limits;
 mod models;
 mod routes;
 mod turns;
 
 pub use bad_request::BadRequest;
+pub(crate) use body::receive_for_operator;
 pub use error::ApiError;
 pub use routes::{method_not_allowed, not_found, router};
 pub use turns::Turns;
@@ -84,10 +87,11 @@ fn read_headers(headers: &HeaderMap, context: &mut CallContext) -> Result<(), Ba
 }
 
 /// The routes whose requests are logged, as constants: a log field is never a caller's text.
-const LOGGED_ROUTES: [&str; 8] = [
+const LOGGED_ROUTES: [&str; 9] = [
     "/api/query",
     "/api/parallel",
     "/v1/gateway/query",
+    "/v1/gateway/cost-estimate",
     "/v1/chat/completions",
     "/v1/responses",
     "/v1/messages",

@@ -3,7 +3,7 @@
 //! One entry for each model of each available provider, by the id that callers write: `provider/model`. Beside the fields of either dialect an entry says what
 //! an application chooses by: provider, context window, capabilities, prices. Then one for each route and alias, with what it stands for.
 
-use crate::config::RouteTarget;
+use crate::config::{RouteTarget, Rules};
 use crate::contract::{Capabilities, ModelInfo};
 use crate::price;
 use crate::provider::{Provider, Snapshot};
@@ -20,7 +20,7 @@ pub enum Shape {
 
 /// The whole list. `made`: no provider says for all of its models when they were made, and the field is required.
 pub fn list(snapshot: &Snapshot, shape: Shape, made: Timestamp) -> Value {
-    let models = all(snapshot).map(|(provider, model)| entry(provider, model, shape, made));
+    let models = all(snapshot).map(|(provider, model)| entry(&snapshot.rules, provider, model, shape, made));
     let data: Vec<Value> = models.chain(all_names(snapshot).map(|name| name.entry(snapshot, shape, made))).collect();
     match shape {
         Shape::OpenAi => json!({"object": "list", "data": data}),
@@ -42,7 +42,7 @@ pub fn find(snapshot: &Snapshot, name: &str, shape: Shape, made: Timestamp) -> O
         Some((id, rest)) if id == provider.id => called(model, rest),
         _ => called(model, name),
     });
-    found.map(|(provider, model)| entry(provider, model, shape, made))
+    found.map(|(provider, model)| entry(&snapshot.rules, provider, model, shape, made))
 }
 
 /// A name that the operator gave to one or several models, of which at least one can be asked.
@@ -93,12 +93,12 @@ fn all(snapshot: &Snapshot) -> impl Iterator<Item = (&Provider, &ModelInfo)> {
     available.flat_map(|provider| provider.models().iter().map(move |model| (&**provider, model)))
 }
 
-fn entry(provider: &Provider, model: &ModelInfo, shape: Shape, made: Timestamp) -> Value {
+fn entry(rules: &Rules, provider: &Provider, model: &ModelInfo, shape: Shape, made: Timestamp) -> Value {
     let id = format!("{}/{}", provider.id, model.id);
     let name = model.name.as_deref().unwrap_or(&model.id);
     let mut entry = head(&id, &provider.id, name, shape, made);
-    let plugin = provider.version().map_or(provider.id.as_str(), |version| version.info.id.as_str());
-    let price = price::of_model(plugin, model, SystemTime::now()).and_then(|price| serde_json::to_value(price).ok());
+    let price = price::of_provider(rules, provider, &model.id, SystemTime::now());
+    let price = price.and_then(|price| serde_json::to_value(price.per_token(0)).ok());
     if let Value::Object(fields) = &mut entry {
         fields.extend(described(provider, model, name));
         fields.extend(price.into_iter().flat_map(|price| match price {

@@ -19,7 +19,10 @@ const KEPT_FOR: Duration = Duration::from_secs(3600);
 
 /// The turns that were said last.
 #[derive(Debug, Clone)]
-pub struct Turns(Cache<String, Arc<Kept>>);
+pub struct Turns(Cache<Key, Arc<Kept>>);
+
+/// A tenant and the id of a call.
+type Key = (Arc<str>, String);
 
 #[derive(Debug)]
 struct Kept {
@@ -30,27 +33,27 @@ struct Kept {
 
 impl Default for Turns {
     fn default() -> Self {
-        let weigh = |id: &String, kept: &Arc<Kept>| u32::try_from(id.len() + kept.turn.len()).unwrap_or(u32::MAX);
+        let weigh = |(tenant, id): &Key, kept: &Arc<Kept>| u32::try_from(tenant.len() + id.len() + kept.turn.len()).unwrap_or(u32::MAX);
         Self(Cache::builder().max_capacity(MAX_BYTES).weigher(weigh).time_to_live(KEPT_FOR).build())
     }
 }
 
 impl Turns {
     /// Keeps a turn under each of its calls' ids: a client may send back some of them only.
-    pub(super) fn keep(&self, call_ids: Vec<String>, turn: String) {
+    pub(super) fn keep(&self, tenant: &Arc<str>, call_ids: Vec<String>, turn: String) {
         if turn.len() > MAX_TURN_BYTES {
             return;
         }
         let Some(history) = chat::history_of(&turn) else { return };
         let kept = Arc::new(Kept { turn, history });
         for id in call_ids {
-            self.0.insert(id, Arc::clone(&kept));
+            self.0.insert((Arc::clone(tenant), id), Arc::clone(&kept));
         }
     }
 
     /// Gives the assistant's messages of a conversation back what they lost.
-    pub(super) fn restore(&self, messages: &mut [Message]) {
-        let found: Vec<Option<Arc<Kept>>> = messages.iter().map(|message| self.of(message)).collect();
+    pub(super) fn restore(&self, tenant: &Arc<str>, messages: &mut [Message]) {
+        let found: Vec<Option<Arc<Kept>>> = messages.iter().map(|message| self.of(tenant, message)).collect();
         if found.iter().all(Option::is_none) {
             return;
         }
@@ -64,14 +67,14 @@ impl Turns {
         }
     }
 
-    fn of(&self, message: &Message) -> Option<Arc<Kept>> {
+    fn of(&self, tenant: &Arc<str>, message: &Message) -> Option<Arc<Kept>> {
         if message.role != Role::Assistant || message.parts.iter().any(|part| part.replay.is_some()) {
             return None;
         }
         let calls = message.parts.iter().filter_map(|part| match &part.body {
-            PartBody::ToolCall(call) => Some(call.id.as_str()),
+            PartBody::ToolCall(call) => Some(call.id.clone()),
             _ => None,
         });
-        calls.filter_map(|id| self.0.get(id)).next()
+        calls.filter_map(|id| self.0.get(&(Arc::clone(tenant), id))).next()
     }
 }

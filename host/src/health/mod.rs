@@ -520,7 +520,7 @@ fn verdict(kind: ErrorKind) -> Option<Verdict> {
         | ErrorKind::NotFound
         | ErrorKind::RateLimited
         | ErrorKind::QuotaExhausted => Some(Verdict::Answered),
-        ErrorKind::Unavailable | ErrorKind::Cancelled => None,
+        ErrorKind::Unavailable | ErrorKind::Cancelled | ErrorKind::BudgetExceeded => None,
     }
 }
 

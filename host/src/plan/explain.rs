@@ -106,7 +106,7 @@ impl Ranked<'_> {
                 None => "its latency is not known yet, so it is tried".to_owned(),
             },
             Rank::Cost => match place.cost {
-                Some(cost) => format!("about ${} for this request{}", dollars(cost), self.least()),
+                Some(cost) => format!("about ${} for this request{}", dollars(cost.to_f64()), self.least()),
                 None => "its price is not known".to_owned(),
             },
             Rank::Kept(sticky) if self.leads => format!("kept by {}", keeper(sticky)),
@@ -170,6 +170,7 @@ fn dollars(amount: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::money::Usd;
     use crate::plan::order::tests::{WELL, place, provider};
 
     #[test]
@@ -185,11 +186,12 @@ mod tests {
             (Rank::Latency, true, known, None, "410 ms on average, the least"),
             (Rank::Latency, false, known, None, "410 ms on average"),
             (Rank::Latency, true, WELL, None, "its latency is not known yet, so it is tried"),
-            (Rank::Cost, true, WELL, Some(0.001_234), "about $0.0012 for this request, the least"),
-            (Rank::Cost, false, WELL, Some(12.5), "about $12.50 for this request"),
+            (Rank::Cost, true, WELL, Some(1_234_000_000), "about $0.0012 for this request, the least"),
+            (Rank::Cost, false, WELL, Some(12_500_000_000_000), "about $12.50 for this request"),
             (Rank::Cost, false, WELL, None, "its price is not known"),
             (Rank::Kept(Sticky::Session), true, WELL, None, "kept by its session"),
         ] {
+            let cost = cost.map(Usd::from_picos);
             let place = super::super::order::Place { standing, cost, ..place.clone() };
             assert_eq!(Ranked { place, rank, leads }.reason(Instant::now()), reason);
         }

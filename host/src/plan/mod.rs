@@ -18,6 +18,7 @@ pub use needs::Needs;
 use crate::config::{Rules, Strategy, Timeouts};
 use crate::domain::Target;
 use crate::health::{Health, Kind, Subject};
+use crate::money::Usd;
 use crate::price;
 use crate::provider::{Provider, Snapshot, State};
 use explain::{LeftOut, Why};
@@ -57,6 +58,40 @@ pub struct Plan {
     pub request_timeout: Duration,
 }
 
+impl Plan {
+    /// Without the candidates that a key may not ask. Absent: it may ask none.
+    pub fn permitted(mut self, may_ask: impl Fn(&Candidate) -> bool) -> Option<Self> {
+        self.rest.retain(&may_ask);
+        if !may_ask(&self.first) {
+            if self.rest.is_empty() {
+                return None;
+            }
+            self.first = self.rest.remove(0);
+        }
+        let is_left =
+            |(provider, model): &(String, String)| self.candidates().any(|one| (&one.provider.id, &one.model) == (provider, model));
+        if !self.preferred.as_ref().is_some_and(is_left) {
+            let first = || (self.first.provider.id.clone(), self.first.model.clone());
+            self.preferred = (!self.rest.is_empty()).then(first);
+        }
+        Some(self)
+    }
+
+    /// In the order in which they are asked.
+    pub fn candidates(&self) -> impl Iterator<Item = &Candidate> {
+        std::iter::once(&self.first).chain(&self.rest)
+    }
+}
+
+/// A model whose price is asked for.
+#[derive(Debug, Clone)]
+pub struct Priced {
+    pub provider: Arc<Provider>,
+    pub model: String,
+    /// Which may have a price of their own for it.
+    pub rules: Arc<Rules>,
+}
+
 /// What a choice depends on beside the request.
 pub struct Conditions<'a> {
     pub health: &'a Health,
@@ -77,6 +112,8 @@ pub enum PlanError {
     Unavailable { provider: String, reason: String },
     #[error("no provider is available: {0}")]
     NoneAvailable(String),
+    #[error("`model`: the gateway key `{key}` may not ask for `{asked}`; it may ask for {models}")]
+    NotAllowed { key: String, asked: String, models: String },
     #[error("no model of {route} can take this request: {reasons}")]
     NoneCapable { route: String, reasons: String },
 }
@@ -97,12 +134,44 @@ pub fn choose(snapshot: &Snapshot, target: &Target, needs: &Needs<'_>, condition
     Ok(decide(snapshot, target, needs, conditions)?.plan(&snapshot.rules))
 }
 
-/// The same in words.
+/// The same, and in words.
 ///
 /// # Errors
 /// As `choose`.
-pub fn explain(snapshot: &Snapshot, target: &Target, needs: &Needs<'_>, conditions: &mut Conditions<'_>) -> Result<Explanation, PlanError> {
-    Ok(decide(snapshot, target, needs, conditions)?.explanation(conditions.now))
+pub fn explain(
+    snapshot: &Snapshot,
+    target: &Target,
+    needs: &Needs<'_>,
+    conditions: &mut Conditions<'_>,
+) -> Result<(Plan, Explanation), PlanError> {
+    let decision = decide(snapshot, target, needs, conditions)?;
+    let explanation = decision.explanation(conditions.now);
+    Ok((decision.plan(&snapshot.rules), explanation))
+}
+
+/// The model that would be asked first or, where nobody can be asked, that is named first: a price needs no key.
+///
+/// # Errors
+/// When the target names nothing, or nobody whose plugin is loaded.
+pub fn priced(snapshot: &Snapshot, target: &Target, needs: &Needs<'_>, conditions: &mut Conditions<'_>) -> Result<Priced, PlanError> {
+    let priced = |provider: &Arc<Provider>, model: &str| Priced {
+        provider: Arc::clone(provider),
+        model: model.to_owned(),
+        rules: Arc::clone(&snapshot.rules),
+    };
+    let error = match decide(snapshot, target, needs, conditions) {
+        Ok(Decision { first, .. }) => return Ok(priced(first.place.provider, first.place.model)),
+        Err(error) => error,
+    };
+    let wishes = match names::meaning(snapshot, target)? {
+        Meaning::One { provider, model, task } => vec![(Some(provider), model, task)],
+        Meaning::Several(choice) => choice.wishes.iter().map(|wish| (snapshot.provider(wish.provider), wish.model, choice.task)).collect(),
+    };
+    let mut named = wishes.into_iter().filter_map(|(provider, model, task)| {
+        let provider = provider?;
+        Some(priced(provider, model.or_else(|| provider.default_model(task))?))
+    });
+    named.next().ok_or(error)
 }
 
 fn decide<'a>(
@@ -135,7 +204,7 @@ fn decide<'a>(
     let by = by(choice.origin, needs);
     if by == By::Strategy(Strategy::Cheapest) {
         for place in &mut places {
-            place.cost = cost(place, &demands, conditions.wall);
+            place.cost = cost(&snapshot.rules, place, &demands, conditions.wall);
         }
     }
     let mut ranked = order::ranked(places, by, conditions.rng).into_iter();
@@ -195,10 +264,8 @@ fn place<'a>(provider: &'a Arc<Provider>, model: Option<&'a str>, kind: Kind, co
     Ok(Place { provider, model, info: provider.model(model), number: 1, weight: 1, standing, cost: None })
 }
 
-/// Asked only where it decides: to look a price up takes up to a tenth of a millisecond.
-fn cost(place: &Place<'_>, demands: &Demands, at: SystemTime) -> Option<f64> {
-    let plugin = place.provider.version()?.info.id.as_str();
-    let price = price::of_named(plugin, place.model, place.info, at)?;
+fn cost(rules: &Rules, place: &Place<'_>, demands: &Demands, at: SystemTime) -> Option<Usd> {
+    let price = price::of_provider(rules, place.provider, place.model, at)?;
     Some(demands.cost(&price, place.info))
 }
 
@@ -273,10 +340,11 @@ fn timeouts_of(rules: &Rules, place: &Place<'_>) -> Timeouts {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     #![allow(clippy::unwrap_used)]
     use super::needs::Unfit;
-    use super::order::tests::{place, provider};
+    use super::order::tests::place;
+    pub(crate) use super::order::tests::provider;
     use super::*;
     use crate::config::{Route, RouteTarget, Sticky, TimeoutOverrides};
     use crate::contract::{Capabilities, ChatRequest};

@@ -12,7 +12,8 @@ use crate::contract::{
 };
 use crate::domain::estimate::{self, Prompt};
 use crate::health::Kind;
-use crate::price::Price;
+use crate::money::Usd;
+use crate::price::ModelPrice;
 use sha2::{Digest, Sha256};
 use std::fmt;
 
@@ -147,10 +148,10 @@ impl Demands {
         suited().chain(models).find(|model| self.unfit(model).is_none()).or_else(|| suited().chain(models).next())
     }
 
-    /// What it is likely to cost, in US dollars.
-    pub(super) fn cost(&self, price: &Price, model: Option<&ModelInfo>) -> f64 {
+    /// What it is likely to cost.
+    pub(super) fn cost(&self, price: &ModelPrice, model: Option<&ModelInfo>) -> Usd {
         let most = model.and_then(|model| model.max_output).unwrap_or(u32::MAX);
-        f64::from(self.input) * price.input + f64::from(self.output.min(most)) * price.output
+        price.cost_of_text(self.input.into(), self.output.min(most).into()).total()
     }
 }
 
@@ -265,6 +266,7 @@ mod tests {
     use super::*;
     use crate::contract::{CustomTool, FunctionTool, JsonSchema, ToolResult};
     use crate::domain::{chat_request, part};
+    use crate::price::{PriceSource, Rates};
 
     fn model(capabilities: Option<Capabilities>) -> ModelInfo {
         ModelInfo {
@@ -364,7 +366,7 @@ mod tests {
 
     #[test]
     fn a_prompt_has_to_fit_with_its_output() {
-        let mut request = chat_request(String::new(), vec![text(Role::User, &"word".repeat(950))]);
+        let mut request = chat_request(String::new(), vec![text(Role::User, &"word ".repeat(950))]);
         assert_eq!(refusal(&request, Capabilities::CHAT), "");
         request.max_output = Some(60);
         assert_eq!(refusal(&request, Capabilities::CHAT), "has a window of 1000 tokens, and this takes about 1014 (prompt and output)");
@@ -392,12 +394,13 @@ mod tests {
     #[test]
     fn a_cost_is_that_of_the_prompt_and_of_the_output_that_the_model_may_give() {
         let mut request = chat_request(String::new(), vec![text(Role::User, &"word".repeat(96))]);
-        let price = Price { input: 1e-6, output: 1e-5, cache_read: None, cache_write: None };
-        let cost = |request: &ChatRequest, info: Option<&ModelInfo>| (demands(request).cost(&price, info) * 1e6).round();
-        assert_eq!(cost(&request, None), 100.0 + 10_000.0);
-        assert_eq!(cost(&request, Some(&model(None))), 100.0 + 1000.0);
+        let price = ModelPrice::new(PriceSource::Adapter, Rates::of_text(1, 10), Vec::new());
+        let cost = |request: &ChatRequest, info: Option<&ModelInfo>| demands(request).cost(&price, info).picos();
+        let prompt = i64::from(demands(&request).input);
+        assert_eq!(cost(&request, None), prompt + 10_000);
+        assert_eq!(cost(&request, Some(&model(None))), prompt + 1000);
         request.max_output = Some(50);
-        assert_eq!(cost(&request, Some(&model(None))), 100.0 + 500.0);
+        assert_eq!(cost(&request, Some(&model(None))), prompt + 500);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::needs::StickyKey;
 use crate::config::{Sticky, Strategy};
 use crate::contract::ModelInfo;
 use crate::health::{Availability, Standing};
+use crate::money::Usd;
 use crate::provider::Provider;
 use rand::{Rng, RngExt};
 use sha2::{Digest, Sha256};
@@ -23,8 +24,8 @@ pub(super) struct Place<'a> {
     pub(super) number: usize,
     pub(super) weight: u32,
     pub(super) standing: Standing,
-    /// Of the request at hand, in US dollars. Absent: not known, or of no matter.
-    pub(super) cost: Option<f64>,
+    /// Of the request at hand. Absent: not known, or of no matter.
+    pub(super) cost: Option<Usd>,
 }
 
 /// What the order goes by.
@@ -70,8 +71,7 @@ pub(super) fn ranked<'a>(mut places: Vec<Place<'a>>, by: By, rng: &mut dyn Rng) 
             Rank::Latency
         }
         By::Strategy(Strategy::Cheapest) => {
-            let cost = |place: &Place<'_>| place.cost.unwrap_or(f64::INFINITY);
-            places.sort_by(|one, other| cost(one).total_cmp(&cost(other)));
+            places.sort_by_key(|place| (place.cost.is_none(), place.cost));
             Rank::Cost
         }
         By::Sticky(sticky, key) => {
@@ -191,8 +191,8 @@ pub(super) mod tests {
     fn the_cheapest_goes_first_and_what_has_no_price_last() {
         let providers = providers(3);
         let mut places = places(&providers);
-        for (place, cost) in places.iter_mut().zip([None, Some(0.2), Some(0.1)]) {
-            place.cost = cost;
+        for (place, cost) in places.iter_mut().zip([None, Some(2), Some(1)]) {
+            place.cost = cost.map(Usd::from_picos);
         }
         assert_eq!(order(&places, By::Strategy(Strategy::Cheapest)), ["c", "b", "a"]);
     }

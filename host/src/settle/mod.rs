@@ -1,17 +1,39 @@
 //! Keeps the account of one request and closes it exactly once: also when the caller leaves, also after the last event of a stream.
 //!
-//! Owns: what is known of a request for its books, the lines that are logged of it, when it is counted. Not here: what the caller is told (`edge`).
+//! Owns: what is known of a request for its books, what it is billed, the lines that are logged of it, its row in the ledger, when it is counted. Not here: what the caller is told (`edge`).
 //!
-//! Prompts and answers are logged only if `LOG_PROMPTS` asks for them.
+//! The row is written before the last byte goes out: who has an answer in full is in the ledger. Prompts and answers are logged only if `LOG_PROMPTS` asks for them, and kept only if `LEDGER_CONTENTS` does.
 
+mod entry;
+mod keeping;
+mod purse;
+mod quote;
+mod row;
+mod tariff;
+
+pub use entry::{Books, Entry};
+pub use purse::Fit;
+pub use quote::Quote;
+
+use crate::access::Caller;
 use crate::admission::Place;
-use crate::attempt::{self, Attempt, LeftAlone, Observer, Why};
-use crate::contract::embeddings::EmbeddingResponse;
-use crate::contract::{ChatEvent, ChatRequest, ChatResponse, FinishReason, PartBody, Usage};
-use crate::domain::{CallContext, ErrorKind, RequestId, estimate};
+use crate::attempt::{self, Allowance, Attempt, LeftAlone, Observer, Unaffordable, Why};
+use crate::cache::{Kept, KeptAnswer, Ticket, Wish};
+use crate::contract::embeddings::{EmbeddingRequest, EmbeddingResponse};
+use crate::contract::{ChatEvent, ChatRequest, ChatResponse, Dropped, FinishReason, PartBody, Usage};
+use crate::domain::{CallContext, ErrorKind, RequestId, Target, estimate};
+use crate::ledger::{LedgerDown, TokenCounts};
 use crate::metrics;
-use crate::plan::Plan;
+use crate::money::Usd;
+use crate::plan::{Candidate, Plan};
+use crate::price::ServiceTier;
+use crate::quota::{Standing, Visit};
+use keeping::Keeping;
+use purse::{Asked, Purse};
+use std::sync::Arc;
 use std::time::Duration;
+use tariff::{Bill, Tariff};
+use uuid::Uuid;
 
 /// Of a prompt or an answer, in one log line.
 const LOGGED_TEXT_BYTES: usize = 64 << 10;
@@ -21,12 +43,29 @@ const CLIENT_CLOSED_REQUEST: u16 = 499;
 /// The account of one request. Dropped without being closed, the caller has left.
 #[derive(Debug)]
 pub struct Account {
+    /// Of its row.
+    id: Uuid,
     context: CallContext,
+    /// Absent: it was not let in.
+    entry: Option<Entry>,
     place: Option<Place>,
+    /// What the caller's `model` says.
+    asked_model: Option<String>,
     stream: bool,
     /// Those that are under way.
     open: Vec<(Attempt, std::time::Instant)>,
     attempts: Vec<Attempt>,
+    /// Of each of them.
+    bills: Vec<Bill>,
+    /// The place of the one whose answer the caller gets.
+    answering: Option<usize>,
+    /// Whether the answer is known, and only told event by event.
+    is_whole: bool,
+    tariff: Option<Tariff>,
+    purse: Option<Purse>,
+    /// Whether an answer may be shorter than the caller asked for, so that it can be paid.
+    is_shortened: bool,
+    cached: Cached,
     /// Who was to answer, where there were several to choose from.
     preferred: Option<(String, String)>,
     /// Candidates that were not asked: the last time that each was come to.
@@ -34,21 +73,54 @@ pub struct Account {
     /// When the last of them began, if its answer is still being read.
     streaming: Option<std::time::Instant>,
     usage: Option<Usage>,
-    answered_model: Option<String>,
+    answered: tariff::Answered,
     finish: Option<FinishReason>,
     overhead: Option<Duration>,
+    waited_for_another: Duration,
     waited_streaming: Duration,
     texts: Option<Texts>,
     /// In the caller's words.
     dropped_params: Option<String>,
+    /// Of its key's budget.
+    reservation: Option<Uuid>,
     closed: bool,
 }
 
-/// What is logged where prompts are.
+/// What the cache has to do with it.
+#[derive(Debug)]
+enum Cached {
+    Off,
+    /// Nothing was there, and what comes may be kept.
+    Miss(Option<Box<Keeping>>),
+    Hit(Arc<Kept>),
+}
+
+/// What is written down where prompts are.
 #[derive(Debug, Default)]
 struct Texts {
     prompt: String,
     response: String,
+}
+
+/// What the accounts of several requests have together that came as one.
+#[derive(Debug)]
+pub struct Parts(Option<Entry>);
+
+impl Parts {
+    pub fn open(&self, context: CallContext) -> Account {
+        let mut account = Account::open(context);
+        account.entry = self.0.as_ref().map(Entry::part);
+        account
+    }
+}
+
+/// Whose an answer is.
+#[derive(Debug, Clone, Copy)]
+pub struct AnsweredBy<'a> {
+    pub provider: &'a str,
+    /// That was asked.
+    pub model: &'a str,
+    pub simulated: bool,
 }
 
 /// How a request ended.
@@ -63,28 +135,160 @@ impl Account {
     /// Opens the account of a request, before it is read.
     pub fn open(context: CallContext) -> Self {
         Self {
+            id: Uuid::now_v7(),
             context,
+            entry: None,
             place: None,
+            asked_model: None,
             stream: false,
             open: Vec::new(),
             attempts: Vec::new(),
+            bills: Vec::new(),
+            answering: None,
+            is_whole: false,
+            tariff: None,
+            purse: None,
+            is_shortened: false,
+            cached: Cached::Off,
             preferred: None,
             left_alone: Vec::new(),
             streaming: None,
             usage: None,
-            answered_model: None,
+            answered: tariff::Answered::default(),
             finish: None,
             overhead: None,
+            waited_for_another: Duration::ZERO,
             waited_streaming: Duration::ZERO,
             texts: None,
             dropped_params: None,
+            reservation: None,
             closed: false,
         }
+    }
+
+    /// Lets it in.
+    pub fn enter(&mut self, entry: Entry) {
+        self.entry = Some(entry);
+    }
+
+    /// What the request's head says of the cache, and of what it may cost.
+    pub fn wishes(&mut self, wish: Wish, max_cost: Option<Usd>) {
+        if let Some(entry) = &mut self.entry {
+            (entry.wish, entry.max_cost) = (wish, max_cost);
+        }
+    }
+
+    /// Its place among the requests at once of its caller's key.
+    pub fn visit(&mut self, visit: Visit) {
+        if let Some(entry) = &mut self.entry {
+            entry.visit = Some(visit);
+        }
+    }
+
+    /// Gives the account up without a line: what it would say is said by the accounts of the requests that it is made of.
+    pub fn into_parts(mut self) -> Parts {
+        self.closed = true;
+        Parts(self.entry.take())
+    }
+
+    /// From now on the caller acts for another tenant.
+    pub fn act_as(&mut self, caller: Caller) {
+        if let Some(entry) = &mut self.entry {
+            entry.caller = caller;
+        }
+    }
+
+    pub fn caller(&self) -> Caller {
+        self.entry.as_ref().map(|entry| entry.caller.clone()).unwrap_or_default()
+    }
+
+    /// What the caller wants of the cache.
+    pub fn wish(&self) -> Wish {
+        self.entry.as_ref().map(|entry| entry.wish).unwrap_or_default()
+    }
+
+    /// What it may cost at most, if the caller says so.
+    pub fn max_cost(&self) -> Option<Usd> {
+        self.entry.as_ref()?.max_cost
+    }
+
+    /// Of the request's body, which says more than its headers.
+    pub fn limit_cost(&mut self, max_cost: Usd) {
+        if let Some(entry) = &mut self.entry {
+            entry.max_cost = Some(max_cost);
+        }
+    }
+
+    /// How the caller's key stands. Absent: it has none.
+    pub fn standing(&self) -> Option<Standing> {
+        let entry = self.entry.as_ref()?;
+        Some(entry.books.quota.standing(entry.caller.key.as_ref()?))
     }
 
     /// Notes who is to answer.
     pub fn planned(&mut self, plan: &Plan) {
         self.preferred.clone_from(&plan.preferred);
+        self.tariff = Some(Tariff::of(plan));
+    }
+
+    /// From now on attempts have to be affordable, where anything limits the request.
+    pub fn limit_chat(&mut self, request: &ChatRequest) {
+        self.limit(|| Asked::Chat(Arc::new(request.clone())));
+    }
+
+    /// As above.
+    pub fn limit_embeddings(&mut self, request: &EmbeddingRequest) {
+        self.limit(|| Asked::Embeddings(Arc::new(request.clone())));
+    }
+
+    fn limit(&mut self, asked: impl FnOnce() -> Asked) {
+        if let Some(entry) = &self.entry {
+            self.purse = Purse::of(entry.max_cost, entry.caller.key.as_ref(), &entry.books.quota, asked);
+        }
+    }
+
+    /// The cache has its answer.
+    pub fn hit(&mut self, kept: Arc<Kept>) {
+        self.cached = Cached::Hit(kept);
+    }
+
+    /// The cache does not have it. With a ticket, what comes is kept.
+    pub fn missed(&mut self, ticket: Option<Ticket>) {
+        self.cached = Cached::Miss(ticket.map(|ticket| Box::new(Keeping::new(ticket))));
+    }
+
+    /// The answer that was given before, if it is one.
+    pub fn kept(&self) -> Option<&Arc<Kept>> {
+        match &self.cached {
+            Cached::Hit(kept) => Some(kept),
+            Cached::Off | Cached::Miss(_) => None,
+        }
+    }
+
+    /// `hit`, `miss` or `off`.
+    pub fn cache_word(&self) -> &'static str {
+        match self.cached {
+            Cached::Off => "off",
+            Cached::Miss(_) => "miss",
+            Cached::Hit(_) => "hit",
+        }
+    }
+
+    /// What of the request its provider could not take, for whoever gets the same answer again.
+    pub fn left_out(&mut self, dropped: &[Dropped]) {
+        if let Cached::Miss(Some(keeping)) = &mut self.cached {
+            keeping.dropped(dropped);
+        }
+    }
+
+    /// What it has cost, if that can be said already: an answer that still comes may cost anything.
+    pub fn known_cost(&self) -> Option<Usd> {
+        self.cost().filter(|_| !self.stream || self.answering.is_none() || self.is_whole)
+    }
+
+    /// What all attempts cost. Absent: of one it is not known.
+    pub fn cost(&self) -> Option<Usd> {
+        tariff::total(&self.bills)
     }
 
     /// Holds the request's place until the account is closed.
@@ -102,15 +306,18 @@ impl Account {
         self.context.id = id;
     }
 
-    /// Gives the account up without a line: what it would say is said elsewhere.
-    pub fn discard(mut self) {
-        self.closed = true;
+    /// Notes what is asked, and of whom.
+    pub fn asked(&mut self, request: &ChatRequest, target: &Target) {
+        self.stream = request.stream;
+        self.answered.tier = ServiceTier::of_extras(&request.extras);
+        self.asked_model = asked_model(target);
+        let writes = self.entry.as_ref().is_some_and(|entry| entry.books.log_prompts || entry.books.contents);
+        self.texts = writes.then(|| Texts { prompt: prompt_text(request), response: String::new() });
     }
 
-    /// Notes what is asked. `log_prompts`: whether the words are kept for the log.
-    pub fn asked(&mut self, request: &ChatRequest, log_prompts: bool) {
-        self.stream = request.stream;
-        self.texts = log_prompts.then(|| Texts { prompt: prompt_text(request), response: String::new() });
+    /// Notes of whom embeddings are asked.
+    pub fn asked_embeddings(&mut self, target: &Target) {
+        self.asked_model = asked_model(target);
     }
 
     /// Whether the caller asked for a stream.
@@ -136,9 +343,21 @@ impl Account {
         attempt::history(&self.attempts, &self.left_alone, told)
     }
 
+    /// What each of them cost.
+    pub fn costs(&self) -> impl Iterator<Item = Option<Usd>> {
+        self.bills.iter().map(|bill| bill.cost.map(|cost| cost.total()))
+    }
+
     /// Retries and fallbacks: attempts that were made because another one had failed.
     pub fn retries(&self) -> usize {
         self.attempts.iter().filter(|attempt| matches!(attempt.why, Why::Retry | Why::OtherKey | Why::Fallback)).count()
+    }
+
+    /// Who answered, or answered before, or was asked last.
+    pub fn answered_by(&self) -> Option<AnsweredBy<'_>> {
+        let attempt = self.attempts.last().map(|attempt| (&attempt.provider, &attempt.model, attempt.simulated));
+        let kept = || self.kept().map(|kept| (&kept.provider, &kept.model, kept.simulated));
+        attempt.or_else(kept).map(|(provider, model, simulated)| AnsweredBy { provider, model, simulated })
     }
 
     /// The attempt that answered, or the last one.
@@ -153,17 +372,28 @@ impl Account {
         (meant != (&last.provider, &last.model)).then_some(meant.0.as_str())
     }
 
+    /// Notes for how long an equal request was waited for.
+    pub fn waited_for_another(&mut self, waited: Duration) {
+        self.waited_for_another += waited;
+    }
+
     /// Time spent in the gateway itself until now. Said once, when the answer's head goes out.
     pub fn overhead(&mut self) -> Duration {
         let elsewhere: Duration = self.attempts.iter().map(|attempt| attempt.waited + attempt.elsewhere + attempt.backoff).sum();
-        *self.overhead.get_or_insert_with(|| self.context.started.elapsed().saturating_sub(elsewhere))
+        *self.overhead.get_or_insert_with(|| self.context.started.elapsed().saturating_sub(elsewhere + self.waited_for_another))
     }
 
     /// Notes an answer that came whole.
     pub fn answered(&mut self, answer: &ChatResponse) {
+        self.is_whole = true;
+        if let Cached::Miss(Some(keeping)) = &mut self.cached {
+            keeping.whole(|| KeptAnswer::Chat(answer.clone()));
+        }
         self.usage.clone_from(&answer.usage);
-        self.answered_model = answer.model.as_deref().map(model_name);
+        self.answered.model = answer.model.as_deref().map(model_name);
+        self.answered.tier = ServiceTier::of_extras(&answer.extras).or(self.answered.tier);
         self.finish = answer.choices.first().map(|choice| choice.finish.reason);
+        self.bill_answer();
         if let Some(texts) = &mut self.texts {
             let parts = answer.choices.first().map(|choice| choice.parts.as_slice()).unwrap_or_default();
             for part in parts {
@@ -176,14 +406,27 @@ impl Account {
 
     /// Notes embeddings.
     pub fn embedded(&mut self, answer: &EmbeddingResponse) {
+        if let Cached::Miss(Some(keeping)) = &mut self.cached {
+            keeping.whole(|| KeptAnswer::Embeddings(answer.clone()));
+        }
         self.usage.clone_from(&answer.usage);
-        self.answered_model = answer.model.as_deref().map(model_name);
+        self.answered.model = answer.model.as_deref().map(model_name);
+        self.bill_answer();
     }
 
     /// Notes one event of a stream.
     pub fn event(&mut self, event: &ChatEvent) {
+        if self.is_whole {
+            return;
+        }
+        if let Cached::Miss(Some(keeping)) = &mut self.cached {
+            keeping.event(event);
+        }
         match event {
-            ChatEvent::Started(start) => self.answered_model = start.model.as_deref().map(model_name).or(self.answered_model.take()),
+            ChatEvent::Started(start) => {
+                self.answered.model = start.model.as_deref().map(model_name).or(self.answered.model.take());
+                self.answered.tier = ServiceTier::of_extras(&start.extras).or(self.answered.tier);
+            }
             ChatEvent::Usage(usage) => self.usage = Some(usage.clone()),
             ChatEvent::Finished(finished) if finished.choice == 0 => self.finish = Some(finished.finish.reason),
             ChatEvent::PartGrew(growth) => {
@@ -200,29 +443,87 @@ impl Account {
         self.waited_streaming = waited;
     }
 
-    /// Closes the account and logs the request.
-    pub fn close(mut self, ending: Ending<'_>) {
-        self.log(ending);
+    /// Closes the account: the request is billed, written down and logged.
+    ///
+    /// # Errors
+    /// When it could not be written down, and nothing may be answered that isn't.
+    pub fn close(mut self, ending: Ending<'_>) -> Result<(), LedgerDown> {
+        let written = self.finish(ending);
         self.closed = true;
+        let is_required = self.entry.as_ref().is_some_and(|entry| entry.is_ledger_required);
+        if is_required { written } else { Ok(()) }
+    }
+
+    fn finish(&mut self, ending: Ending<'_>) -> Result<(), LedgerDown> {
+        self.finish_stream(ending.error);
+        if let Some(purse) = self.purse.take() {
+            self.reservation = purse.reservation_id();
+            purse.settle(&self.bills);
+        }
+        let written = self.write(ending);
+        self.count_used();
+        self.log(ending);
+        self.give_to_the_cache(ending);
+        written
+    }
+
+    fn count_used(&self) {
+        for (attempt, bill) in self.attempts.iter().zip(&self.bills) {
+            let Some(usage) = &bill.usage else { continue };
+            metrics::used(&metrics::Used {
+                provider: &attempt.provider,
+                model: attempt.is_listed.then_some(&attempt.model),
+                tokens: TokenCounts::of(usage).by_kind(),
+                cost: bill.cost.map(|cost| cost.total().to_f64()),
+            });
+        }
+    }
+
+    /// The answer's own attempt is billed by what the provider said of it.
+    fn bill_answer(&mut self) {
+        let Some(at) = self.answering else { return };
+        if let (Some(tariff), Some(attempt), Some(bill)) = (&self.tariff, self.attempts.get(at), self.bills.get_mut(at)) {
+            *bill = tariff.bill(attempt, &self.answered, self.usage.clone());
+        }
+    }
+
+    fn bill_failed(&self, attempt: &Attempt) -> Bill {
+        match &self.tariff {
+            Some(tariff) => tariff.bill(attempt, &tariff::Answered { model: None, tier: self.answered.tier }, attempt.used.clone()),
+            None => Bill::free(),
+        }
+    }
+
+    /// Only what came whole and went well.
+    fn give_to_the_cache(&mut self, ending: Ending<'_>) {
+        let Cached::Miss(keeping) = &mut self.cached else { return };
+        let Some(keeping) = keeping.take() else { return };
+        let own = self.answering.and_then(|at| Some((self.attempts.get(at)?, self.bills.get(at)?)));
+        match (own, ending.error) {
+            (Some((attempt, bill)), None) => keeping.keep(attempt, bill.cost.map(|cost| cost.total()), self.is_shortened),
+            // What is wrong with the request is wrong for all who ask the same: they need not find out one after the other.
+            (_, Some((kind, _))) if !may_pass(kind) => keeping.release(),
+            // The next one asks.
+            _ => drop(keeping),
+        }
     }
 
     fn log(&mut self, ending: Ending<'_>) {
-        self.log_streamed(ending.error);
         metrics::request(self.context.route, ending.status);
         let overhead = self.overhead();
-        let earlier: Duration = self.attempts.iter().map(|attempt| attempt.waited).sum();
-        let upstream = earlier.max(self.waited_streaming);
-        let last = self.attempts.last().or(self.open.last().map(|(attempt, _)| attempt));
+        let upstream = self.upstream();
+        let (by, last) = (self.answered_by(), self.attempts.last());
         let usage = self.usage.as_ref();
         tracing::info!(
             target: "llm_gateway::request",
             request_id = %self.context.id,
             route = self.context.route,
-            tenant = "default",
-            provider = last.map(|attempt| attempt.provider.as_str()),
-            model = self.answered_model.as_deref().or(last.map(|attempt| attempt.model.as_str())),
+            tenant = &*self.caller().tenant,
+            key_id = self.key_id(),
+            provider = by.map(|by| by.provider),
+            model = self.answered.model.as_deref().or(by.map(|by| by.model)),
             plugin_version = last.map(|attempt| attempt.plugin_version.as_str()),
-            simulated = last.is_some_and(|attempt| attempt.simulated).then_some(true),
+            simulated = by.is_some_and(|by| by.simulated).then_some(true),
             stream = self.stream,
             status = ending.status,
             error_type = ending.error.map(|(kind, _)| kind.as_str()),
@@ -231,7 +532,7 @@ impl Account {
             latency_ms = milliseconds(self.context.started.elapsed()),
             upstream_ms = milliseconds(upstream),
             gateway_us = u64::try_from(overhead.as_micros()).unwrap_or(u64::MAX),
-            attempts = self.attempts.len() + self.open.len(),
+            attempts = self.attempts.len(),
             input_tokens = usage.and_then(|usage| usage.input),
             output_tokens = usage.and_then(|usage| usage.output),
             cache_read_tokens = usage.and_then(|usage| usage.cache_read),
@@ -239,14 +540,47 @@ impl Account {
             reasoning_tokens = usage.and_then(|usage| usage.reasoning),
             dropped_params = self.dropped_params.as_deref(),
             tokens_estimated = usage.is_some_and(estimate::is_estimated).then_some(true),
-            prompt = self.texts.as_ref().map(|texts| texts.prompt.as_str()),
-            response = self.texts.as_ref().map(|texts| texts.response.as_str()),
+            cost_usd = self.cost().map(Usd::to_f64),
+            cache = self.cache_word(),
+            prompt = self.logged_texts().map(|texts| texts.prompt.as_str()),
+            response = self.logged_texts().map(|texts| texts.response.as_str()),
             "request"
         );
+    }
+
+    /// Time spent waiting for providers.
+    fn upstream(&self) -> Duration {
+        let earlier: Duration = self.attempts.iter().map(|attempt| attempt.waited).sum();
+        earlier.max(self.waited_streaming)
+    }
+
+    fn logged_texts(&self) -> Option<&Texts> {
+        self.texts.as_ref().filter(|_| self.entry.as_ref().is_some_and(|entry| entry.books.log_prompts))
+    }
+
+    fn key_id(&self) -> Option<&str> {
+        self.entry.as_ref()?.caller.key.as_ref().map(|key| &*key.id)
     }
 }
 
 impl Observer for Account {
+    async fn afford(&mut self, candidate: &Candidate) -> Result<Allowance, Unaffordable> {
+        match (&mut self.purse, &self.tariff) {
+            (Some(purse), Some(tariff)) => {
+                let allowance = purse.afford(candidate, tariff).await?;
+                self.is_shortened |= allowance.max_output.is_some();
+                Ok(allowance)
+            }
+            _ => Ok(Allowance::default()),
+        }
+    }
+
+    fn not_asked(&mut self, candidate: &Candidate) {
+        if let Some(purse) = &mut self.purse {
+            purse.not_asked(candidate);
+        }
+    }
+
     fn began(&mut self, attempt: &Attempt) {
         self.left_alone.retain(|left| (&left.provider, &left.model) != (&attempt.provider, &attempt.model));
         self.open.push((attempt.clone(), std::time::Instant::now()));
@@ -260,7 +594,7 @@ impl Observer for Account {
         if self.streaming.is_none() {
             self.log_attempt(&attempt, self.attempts.len() + 1);
         }
-        self.attempts.push(attempt);
+        self.book(attempt);
     }
 
     fn left_alone(&mut self, candidate: &LeftAlone) {
@@ -270,13 +604,28 @@ impl Observer for Account {
 }
 
 impl Account {
-    /// Logs the attempt that streamed, now that it is over.
-    fn log_streamed(&mut self, error: Option<(ErrorKind, &str)>) {
+    fn book(&mut self, attempt: Attempt) {
+        let bill = if attempt.error.is_some() { self.bill_failed(&attempt) } else { Bill::free() };
+        if attempt.error.is_none() {
+            self.answering = Some(self.attempts.len());
+        } else if let Some(purse) = &mut self.purse {
+            purse.ended(&attempt, &bill);
+        }
+        self.attempts.push(attempt);
+        self.bills.push(bill);
+    }
+
+    /// Bills and logs the attempt that streamed, now that it is over.
+    fn finish_stream(&mut self, error: Option<(ErrorKind, &str)>) {
         let (Some(began), Some(attempt)) = (self.streaming.take(), self.attempts.last_mut()) else { return };
         attempt.duration = began.elapsed();
         attempt.waited = attempt.waited.max(self.waited_streaming);
         attempt.error = error.map(|(kind, message)| (kind, message.to_owned()));
         let attempt = attempt.clone();
+        if error.is_some() {
+            self.usage = attempt.meter.used();
+        }
+        self.bill_answer();
         self.log_attempt(&attempt, self.attempts.len());
     }
 
@@ -304,7 +653,7 @@ impl Account {
             target: "llm_gateway::attempt",
             request_id = %self.context.id,
             route = self.context.route,
-            tenant = "default",
+            tenant = &*self.caller().tenant,
             attempt = number,
             provider = attempt.provider,
             model = attempt.model,
@@ -333,10 +682,11 @@ impl Drop for Account {
         for (mut attempt, began) in std::mem::take(&mut self.open) {
             attempt.duration = began.elapsed();
             attempt.error = Some((ErrorKind::Cancelled, left.to_owned()));
+            attempt.used = attempt.meter.used();
             self.log_attempt(&attempt, self.attempts.len() + 1);
-            self.attempts.push(attempt);
+            self.book(attempt);
         }
-        self.log(Ending { status: CLIENT_CLOSED_REQUEST, error: Some((ErrorKind::Cancelled, left)) });
+        let _ = self.finish(Ending { status: CLIENT_CLOSED_REQUEST, error: Some((ErrorKind::Cancelled, left)) });
     }
 }
 
@@ -344,6 +694,43 @@ impl Texts {
     fn push_response(&mut self, text: &str) {
         let room = LOGGED_TEXT_BYTES.saturating_sub(self.response.len());
         self.response.push_str(&text[..text.floor_char_boundary(room)]);
+    }
+}
+
+/// Whether an equal request may fare better.
+fn may_pass(kind: ErrorKind) -> bool {
+    match kind {
+        ErrorKind::InvalidRequest
+        | ErrorKind::ModelNotFound
+        | ErrorKind::Unsupported
+        | ErrorKind::ContextLength
+        | ErrorKind::RequestTooLarge
+        | ErrorKind::ContentRefused
+        | ErrorKind::Authentication
+        | ErrorKind::Permission
+        | ErrorKind::NotFound
+        | ErrorKind::QuotaExhausted
+        | ErrorKind::Plugin => false,
+        // Another caller may have more time or money.
+        ErrorKind::RateLimited
+        | ErrorKind::BudgetExceeded
+        | ErrorKind::Overloaded
+        | ErrorKind::Timeout
+        | ErrorKind::Provider
+        | ErrorKind::Malformed
+        | ErrorKind::Unreachable
+        | ErrorKind::Unavailable
+        | ErrorKind::Cancelled => true,
+    }
+}
+
+/// What a caller wrote as `model`, as long as a name is. Absent: nothing.
+fn asked_model(target: &Target) -> Option<String> {
+    match target {
+        Target::Any(_) => None,
+        Target::Name(name) => Some(model_name(name)),
+        Target::Provider { provider, model: None, .. } => Some(model_name(provider)),
+        Target::Provider { provider, model: Some(model), .. } => Some(model_name(&format!("{provider}/{model}"))),
     }
 }
 
@@ -382,7 +769,7 @@ fn finish_word(reason: FinishReason) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::metrics::tests::counted;
@@ -392,7 +779,7 @@ mod tests {
         Account::open(CallContext { id, route: "/api/query", started: std::time::Instant::now(), deadline: None, session: None })
     }
 
-    fn attempted(provider: &str, model: &str, error: Option<ErrorKind>) -> Attempt {
+    pub(super) fn attempted(provider: &str, model: &str, error: Option<ErrorKind>) -> Attempt {
         Attempt {
             provider: provider.to_owned(),
             model: model.to_owned(),
@@ -411,6 +798,8 @@ mod tests {
             key: None,
             limits_reset: None,
             provider_request_id: None,
+            meter: Arc::default(),
+            used: None,
         }
     }
 
@@ -426,7 +815,7 @@ mod tests {
             make(&mut account, attempted("openai", "gpt", Some(ErrorKind::Overloaded)));
             make(&mut account, Attempt { why: Why::Retry, ..attempted("openai", "gpt", Some(ErrorKind::Overloaded)) });
             make(&mut account, Attempt { why: Why::Fallback, ..attempted("claude", "opus", None) });
-            account.close(Ending { status: 200, error: None });
+            account.close(Ending { status: 200, error: None }).unwrap();
         });
         for (name, value) in [
             (r#"llm_gateway_requests_total{route="/api/query",status="200"}"#, 1.0),

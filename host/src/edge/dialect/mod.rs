@@ -6,6 +6,7 @@
 
 mod calls;
 pub mod chat;
+pub mod cost_estimate;
 pub mod embeddings;
 mod media;
 pub mod messages;

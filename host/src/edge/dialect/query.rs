@@ -1,11 +1,19 @@
 //! The gateway's own simple form: one question, one answer. `/api/query`, `/api/parallel`, `/v1/gateway/query`.
 
+use super::Dialect;
+use crate::attempt::Preview;
 use crate::contract::{ChatRequest, ChatResponse, Message, PartBody, Role, Task, Usage};
+use crate::domain::estimate::is_estimated;
 use crate::domain::{Target, TaskType, chat_request, part};
 use crate::edge::BadRequest;
 use crate::edge::json::{Fields, MAX_MODEL_BYTES};
+use crate::money::Usd;
+use crate::pipeline::Rehearsal;
 use crate::plan::{Explanation, Verdict};
+use crate::settle::Fit;
 use serde::Serialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// Models that one parallel query may name.
 const MAX_PARALLEL: usize = 16;
@@ -19,6 +27,16 @@ pub struct Question {
     pub request_id: Option<String>,
     /// Whether it is only to be said how it would go.
     pub dry_run: bool,
+    pub spending: Spending,
+}
+
+/// Who pays for a question, and how much.
+#[derive(Debug, Clone, Default)]
+pub struct Spending {
+    /// Absent: the caller's own.
+    pub tenant: Option<String>,
+    /// In US dollars.
+    pub max_cost: Option<Usd>,
 }
 
 /// A question to several models.
@@ -28,6 +46,7 @@ pub struct ParallelQuestion {
     pub targets: Option<Vec<Target>>,
     pub request: ChatRequest,
     pub request_id: Option<String>,
+    pub spending: Spending,
 }
 
 /// Of the query's text.
@@ -40,19 +59,11 @@ pub struct QueryLimits {
 /// The field at fault.
 pub fn parse(body: &[u8], limits: QueryLimits) -> Result<Question, BadRequest> {
     let mut fields = Fields::of_body(body)?;
-    let model = fields.model("model")?;
-    let model_version = fields.model("model_version")?;
     let task = task(&mut fields)?;
-    if model.is_none() && model_version.is_some() {
-        return Err(fields.wrong("model", "is required where `model_version` is given"));
-    }
-    let target = match model {
-        None => Target::Any(task),
-        Some(model) => target(model, model_version, task),
-    };
+    let target = one_target(&mut fields, task)?;
     let dry_run = fields.bool("dry_run")?.unwrap_or(false);
-    let (request, request_id) = question(fields, limits)?;
-    Ok(Question { target, request, request_id, dry_run })
+    let (request, request_id, spending) = question(fields, limits)?;
+    Ok(Question { target, request, request_id, dry_run, spending })
 }
 
 /// The complaint about a dry run on a route that has none.
@@ -87,15 +98,26 @@ pub fn parse_parallel(body: &[u8], limits: QueryLimits) -> Result<ParallelQuesti
     if fields.bool("dry_run")?.unwrap_or(false) {
         return Err(no_dry_run());
     }
-    let (request, request_id) = question(fields, limits)?;
-    Ok(ParallelQuestion { targets, request, request_id })
+    let (request, request_id, spending) = question(fields, limits)?;
+    Ok(ParallelQuestion { targets, request, request_id, spending })
 }
 
-fn task(fields: &mut Fields) -> Result<Option<Task>, BadRequest> {
+pub(super) fn task(fields: &mut Fields) -> Result<Option<Task>, BadRequest> {
     fields.word("task_type", &TaskType::WORDS)
 }
 
-fn target(model: String, version: Option<String>, task: Option<Task>) -> Target {
+/// Of `model` and `model_version`.
+pub(super) fn one_target(fields: &mut Fields, task: Option<Task>) -> Result<Target, BadRequest> {
+    let model = fields.model("model")?;
+    let model_version = fields.model("model_version")?;
+    match model {
+        None if model_version.is_some() => Err(fields.wrong("model", "is required where `model_version` is given")),
+        None => Ok(Target::Any(task)),
+        Some(model) => Ok(target(model, model_version, task)),
+    }
+}
+
+pub(super) fn target(model: String, version: Option<String>, task: Option<Task>) -> Target {
     match version {
         Some(version) => Target::Provider { provider: model, model: Some(version), task },
         None if model.contains('/') => Target::Name(model),
@@ -103,7 +125,7 @@ fn target(model: String, version: Option<String>, task: Option<Task>) -> Target 
     }
 }
 
-fn question(mut fields: Fields, limits: QueryLimits) -> Result<(ChatRequest, Option<String>), BadRequest> {
+pub(super) fn question(mut fields: Fields, limits: QueryLimits) -> Result<(ChatRequest, Option<String>, Spending), BadRequest> {
     let query = fields.required_string("query")?;
     if query.trim().is_empty() {
         return Err(fields.wrong("query", "must not be empty"));
@@ -111,9 +133,8 @@ fn question(mut fields: Fields, limits: QueryLimits) -> Result<(ChatRequest, Opt
     if query.len() > limits.query_chars && query.chars().count() > limits.query_chars {
         return Err(fields.wrong("query", format!("must have at most {} characters", limits.query_chars)));
     }
-    if fields.value("max_cost_usd").is_some_and(|value| value != serde_json::Value::Bool(false)) {
-        return Err(fields.wrong("max_cost_usd", "is not supported by this version of the gateway; leave it out"));
-    }
+    let max_cost = max_cost(&mut fields)?;
+    let spending = Spending { tenant: fields.string("tenant")?, max_cost };
     let mut messages = Vec::new();
     if let Some(system) = fields.string("system")?.filter(|system| !system.is_empty()) {
         messages.push(message(Role::System, system));
@@ -123,7 +144,13 @@ fn question(mut fields: Fields, limits: QueryLimits) -> Result<(ChatRequest, Opt
     request.max_output = fields.integer("max_tokens", 1, u32::MAX)?;
     request.sampling.temperature = fields.number("temperature", 0.0, 2.0)?;
     let request_id = fields.string("request_id")?;
-    Ok((request, request_id))
+    Ok((request, request_id, spending))
+}
+
+fn max_cost(fields: &mut Fields) -> Result<Option<Usd>, BadRequest> {
+    let Some(value) = fields.value("max_cost_usd") else { return Ok(None) };
+    let amount = value.as_f64().and_then(Usd::from_f64).filter(|amount| !amount.is_zero());
+    amount.map(Some).ok_or_else(|| fields.wrong("max_cost_usd", format!("must be an amount of US dollars above 0, up to {}", Usd::MAX)))
 }
 
 fn message(role: Role, text: String) -> Message {
@@ -148,6 +175,18 @@ pub struct Tokens {
     pub total_tokens: Option<u32>,
     /// The same as `total_tokens`, for old clients.
     pub num_tokens: Option<u32>,
+    /// Of the input.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_read_tokens: Option<u32>,
+    /// Of the input.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_write_tokens: Option<u32>,
+    /// Of the output.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning_tokens: Option<u32>,
+    /// Whether the provider did not say.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub estimated: bool,
 }
 
 impl Tokens {
@@ -157,7 +196,16 @@ impl Tokens {
             (Some(input), Some(output)) => Some(input.saturating_add(output)),
             _ => None,
         };
-        Self { input_tokens: usage.input, output_tokens: usage.output, total_tokens: total, num_tokens: total }
+        Self {
+            input_tokens: usage.input,
+            output_tokens: usage.output,
+            total_tokens: total,
+            num_tokens: total,
+            cache_read_tokens: usage.cache_read,
+            cache_write_tokens: usage.cache_write,
+            reasoning_tokens: usage.reasoning,
+            estimated: is_estimated(usage),
+        }
     }
 }
 
@@ -197,14 +245,88 @@ pub struct AnswerV1 {
     pub response_time_ms: u64,
     #[serde(flatten)]
     pub tokens: Tokens,
-    /// Absent prices are null, never 0.
-    pub cost_usd: Option<f64>,
+    /// Of all attempts. Null: nobody knows; it is never 0 then.
+    pub cost_usd: Option<Usd>,
     pub tenant: String,
     pub attempts: Vec<AttemptV1>,
     pub dry_run: bool,
     /// Of a dry run.
     #[serde(flatten)]
-    pub plan: Option<PlanV1>,
+    pub rehearsal: Option<RehearsalV1>,
+}
+
+/// What a dry run tells beside.
+#[derive(Debug, Serialize)]
+pub struct RehearsalV1 {
+    #[serde(flatten)]
+    pub plan: PlanV1,
+    pub estimate: EstimateV1,
+    /// Null: the caller sets no cap.
+    pub cap: Option<CapV1>,
+    /// Null: the caller's key has none.
+    pub budget: Option<BudgetV1>,
+    pub cache: CacheV1,
+    /// Null: it would be refused.
+    pub upstream_request: Option<UpstreamRequestV1>,
+    pub dropped: Vec<DroppedV1>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct EstimateV1 {
+    pub input_tokens: u64,
+    /// What is likely.
+    pub output_tokens: u64,
+    /// Of these. Null: the model has no known price.
+    pub cost_usd: Option<Usd>,
+    /// The most that it can be.
+    pub max_cost_usd: Option<Usd>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct CapV1 {
+    pub max_cost_usd: Usd,
+    #[serde(flatten)]
+    pub fit: FitV1,
+}
+
+/// As the cap, of what is left of a key's budget.
+#[derive(Debug, Serialize)]
+pub struct BudgetV1 {
+    pub remaining_usd: Usd,
+    #[serde(flatten)]
+    pub fit: FitV1,
+}
+
+#[derive(Debug, Serialize)]
+pub struct FitV1 {
+    /// `fits`, `lowered` or `refused`.
+    pub verdict: &'static str,
+    /// To which the answer is limited so that it fits.
+    pub max_output_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct CacheV1 {
+    /// `hit`, `miss` or `off`.
+    pub outcome: &'static str,
+}
+
+/// What would be sent, without its secrets.
+#[derive(Debug, Serialize)]
+pub struct UpstreamRequestV1 {
+    pub method: String,
+    pub url: String,
+    pub headers: BTreeMap<String, String>,
+    /// As it would be sent, if it is JSON; else as a text.
+    pub body: Value,
+}
+
+#[derive(Debug, Serialize)]
+pub struct DroppedV1 {
+    pub parameter: String,
+    pub reason: String,
 }
 
 /// How a request would go, as a dry run tells it.
@@ -224,6 +346,47 @@ pub struct PlaceV1 {
     pub model: Option<String>,
     pub verdict: &'static str,
     pub reason: String,
+}
+
+impl From<Rehearsal> for RehearsalV1 {
+    fn from(rehearsal: Rehearsal) -> Self {
+        let Rehearsal { explanation, quote, cache, request } = rehearsal;
+        let (upstream_request, dropped) = match request {
+            Some(Preview { method, url, headers, body, dropped }) => {
+                let body = serde_json::from_str(&body).unwrap_or(Value::String(body));
+                (Some(UpstreamRequestV1 { method, url, headers: headers.into_iter().collect(), body }), dropped)
+            }
+            None => (None, Vec::new()),
+        };
+        let parameter = |path: &str| Dialect::Query.parameter(path);
+        let dropped = dropped.into_iter().map(|dropped| DroppedV1 { parameter: parameter(&dropped.parameter), reason: dropped.reason });
+        Self {
+            plan: explanation.into(),
+            cap: quote.cap.map(|cap| CapV1 { max_cost_usd: cap.limit, fit: cap.fit.into() }),
+            budget: quote.budget.map(|budget| BudgetV1 { remaining_usd: budget.limit, fit: budget.fit.into() }),
+            estimate: EstimateV1 {
+                input_tokens: quote.input_tokens,
+                output_tokens: quote.output_tokens,
+                cost_usd: quote.cost,
+                max_cost_usd: quote.max_cost,
+            },
+            cache: CacheV1 { outcome: cache },
+            upstream_request,
+            dropped: dropped.collect(),
+        }
+    }
+}
+
+impl From<Option<Fit>> for FitV1 {
+    fn from(fit: Option<Fit>) -> Self {
+        let (verdict, max_output_tokens, reason) = match fit {
+            Some(Fit::Fits) => ("fits", None, None),
+            Some(Fit::Lowered(output)) => ("lowered", Some(output), None),
+            Some(Fit::TooDear(needed)) => ("refused", None, Some(format!("even the shortest answer may cost ${needed}"))),
+            None => ("refused", None, Some("nobody knows how much it may cost".to_owned())),
+        };
+        Self { verdict, max_output_tokens, reason }
+    }
 }
 
 impl From<Explanation> for PlanV1 {
@@ -251,6 +414,8 @@ pub struct AttemptV1 {
     pub error: Option<String>,
     /// Why it was made: `first`, `retry`, `other_key`, `fallback`, `hedge`.
     pub reason: &'static str,
+    /// Null: nobody knows; it is never 0 then.
+    pub cost_usd: Option<Usd>,
     pub duration_ms: u64,
     /// Waited before it.
     pub backoff_ms: u64,
@@ -280,7 +445,9 @@ mod tests {
             (r#"{"query":"x","model":""}"#, "model"),
             (r#"{"query":"x","model_version":"y"}"#, "model"),
             (r#"{"query":"x","dry_run":"yes"}"#, "dry_run"),
-            (r#"{"query":"x","max_cost_usd":1}"#, "max_cost_usd"),
+            (r#"{"query":"x","max_cost_usd":-1}"#, "max_cost_usd"),
+            (r#"{"query":"x","max_cost_usd":"1"}"#, "max_cost_usd"),
+            (r#"{"query":"x","tenant":1}"#, "tenant"),
         ] {
             assert_eq!(wrong_field(body), field, "{body}");
         }

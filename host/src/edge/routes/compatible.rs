@@ -1,12 +1,14 @@
 //! The routes that OpenAI's and Anthropic's clients call.
 
 use super::Context;
+use crate::cache::Asker;
 use crate::domain::{Call, CallContext};
+
 use crate::edge::answer::{self, Told};
 use crate::edge::dialect::embeddings;
 use crate::edge::dialect::{Dialect, Parsed, chat, messages, responses};
 use crate::edge::models::{self, Shape};
-use crate::edge::{ApiError, BadRequest, body};
+use crate::edge::{ApiError, BadRequest, body, entry};
 use crate::pipeline::{self, CallFailure};
 use crate::plan::PlanError;
 use crate::settle::Account;
@@ -47,10 +49,10 @@ async fn answer_chat(app: &App, context: CallContext, request: Request<Body>, di
         Err(error) => return answer::refuse(account, &error, dialect),
     };
     if dialect == Dialect::Chat {
-        app.turns.restore(&mut request.messages);
+        app.turns.restore(&account.caller().tenant, &mut request.messages);
     }
     let call = Call { context: account.context().clone(), target, request, blobs };
-    match pipeline::answer(&app.gateway, &mut account, call).await {
+    match pipeline::answer(&app.gateway, &mut account, call, Asker::Compatible).await {
         Ok(answered) => answer::chat(account, answered, form, &app.turns),
         Err(failure) => answer::refuse(account, &ApiError::of_call(&failure, dialect, &|path| form.parameter(path)), dialect),
     }
@@ -101,7 +103,10 @@ pub(super) async fn embed(app: Shared<Arc<App>>, Extension(context): Context, re
     }
 }
 
-pub(super) async fn list_models(Shared(app): Shared<Arc<App>>, headers: HeaderMap) -> Response {
+pub(super) async fn list_models(Shared(app): Shared<Arc<App>>, Extension(context): Context, headers: HeaderMap) -> Response {
+    if let Err(error) = entry::identify(&app, &headers) {
+        return answer::refuse(Account::open(context), &error, dialect(&headers));
+    }
     Json(models::list(&app.gateway.providers.load(), shape(&headers), app.started_at)).into_response()
 }
 
@@ -111,6 +116,9 @@ pub(super) async fn model(
     Path(name): Path<String>,
     headers: HeaderMap,
 ) -> Response {
+    if let Err(error) = entry::identify(&app, &headers) {
+        return answer::refuse(Account::open(context), &error, dialect(&headers));
+    }
     let shape = shape(&headers);
     match models::find(&app.gateway.providers.load(), &name, shape, app.started_at) {
         Some(model) => Json(model).into_response(),
@@ -118,10 +126,15 @@ pub(super) async fn model(
             let hint = "GET /v1/models lists those that are known".to_owned();
             let name = name.chars().take(crate::edge::json::MAX_MODEL_BYTES).collect();
             let failure = CallFailure::Plan(PlanError::UnknownModel { name, hint });
-            let dialect = if shape == Shape::Anthropic { Dialect::Messages } else { Dialect::Chat };
+            let dialect = dialect(&headers);
             answer::refuse(Account::open(context), &ApiError::of_call(&failure, dialect, &|path| path.to_owned()), dialect)
         }
     }
+}
+
+/// In which they are told what is wrong.
+fn dialect(headers: &HeaderMap) -> Dialect {
+    if shape(headers) == Shape::Anthropic { Dialect::Messages } else { Dialect::Chat }
 }
 
 /// Both kinds of clients list models by the same route.

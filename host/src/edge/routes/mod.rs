@@ -1,6 +1,7 @@
 //! The routes for callers.
 
 mod compatible;
+mod cost_estimate;
 mod query;
 mod status;
 
@@ -27,6 +28,7 @@ pub fn router() -> Router<Arc<App>> {
         .route("/api/status", get(status::status))
         .route("/api/health", get(status::health))
         .route("/v1/gateway/query", post(query::query_v1))
+        .route("/v1/gateway/cost-estimate", post(cost_estimate::cost_estimate))
         .route("/v1/chat/completions", post(compatible::chat_completions))
         .route("/v1/responses", post(compatible::responses))
         .route("/v1/messages", post(compatible::messages))

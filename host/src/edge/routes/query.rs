@@ -2,14 +2,15 @@
 
 use super::Context;
 use crate::attempt::{Answer, Answered};
+use crate::cache::Asker;
 use crate::contract::{ChatRequest, ChatResponse, Dropped};
-use crate::domain::{Blobs, Call, CallContext, RequestId, Target};
+use crate::domain::{Blobs, Call, CallContext, ErrorKind, RequestId, Target};
 use crate::edge::answer::{self, Told};
 use crate::edge::dialect::Dialect;
-use crate::edge::dialect::query::{self, AnswerV0, AnswerV1, AttemptV1, QueryLimits, Question, Tokens};
-use crate::edge::{ApiError, BadRequest, body};
-use crate::pipeline::{self, CallFailure};
-use crate::plan::Explanation;
+use crate::edge::dialect::query::{self, AnswerV0, AnswerV1, AttemptV1, QueryLimits, Question, Spending, Tokens};
+use crate::edge::{ApiError, BadRequest, body, entry};
+use crate::money::Usd;
+use crate::pipeline::{self, CallFailure, Rehearsal};
 use crate::settle::{Account, Ending};
 use crate::state::App;
 use axum::body::Body;
@@ -54,9 +55,9 @@ async fn ask_v1(app: &App, context: CallContext, request: Request<Body>) -> Resu
         return Ok((account, body, dropped));
     }
     let call = Call { context: account.context().clone(), target, request, blobs: Blobs::default() };
-    match pipeline::explain(&app.gateway, &mut account, &call) {
-        Ok(explanation) => {
-            let body = dry_v1(&account, explanation);
+    match pipeline::rehearse(&app.gateway, &mut account, call, Asker::Query).await {
+        Ok(rehearsal) => {
+            let body = dry_v1(&account, rehearsal);
             Ok((account, body, Vec::new()))
         }
         Err(failure) => Err(refused(account, &failure)),
@@ -85,7 +86,22 @@ async fn open(app: &App, context: CallContext, request: Request<Body>) -> Result
             Err(error) => return Err((account, BadRequest::field("request_id", format!("is not valid: {error}")).into())),
         }
     }
-    Ok((account, question))
+    match spend(&mut account, &question.spending) {
+        Ok(()) => Ok((account, question)),
+        Err(error) => Err((account, error)),
+    }
+}
+
+/// Puts down who pays, and how much.
+fn spend(account: &mut Account, spending: &Spending) -> Result<(), ApiError> {
+    if let Some(tenant) = &spending.tenant {
+        let caller = account.caller().acting_for(tenant).map_err(|error| ApiError::of_access(&error))?;
+        account.act_as(caller);
+    }
+    if let Some(max_cost) = spending.max_cost {
+        account.limit_cost(max_cost);
+    }
+    Ok(())
 }
 
 async fn read_question(app: &App, account: &mut Account, request: Request<Body>) -> Result<Question, ApiError> {
@@ -96,7 +112,7 @@ async fn read_question(app: &App, account: &mut Account, request: Request<Body>)
 
 async fn put_question(app: &App, mut account: Account, target: Target, request: ChatRequest) -> Asked {
     let call = Call { context: account.context().clone(), target, request, blobs: Blobs::default() };
-    match pipeline::answer(&app.gateway, &mut account, call).await {
+    match pipeline::answer(&app.gateway, &mut account, call, Asker::Query).await {
         Ok(Answered { answer: Answer::Whole(answer), dropped }) => {
             account.answered(&answer);
             Ok((account, answer, dropped))
@@ -125,21 +141,33 @@ pub(super) async fn parallel(Shared(app): Shared<Arc<App>>, Extension(context): 
             return answer::refuse(account, &BadRequest::field("request_id", format!("is not valid: {error}")).into(), Dialect::Query);
         }
     };
+    if let Err(error) = spend(&mut account, &question.spending) {
+        return answer::refuse(account, &error, Dialect::Query);
+    }
     let targets = match question.targets {
         Some(targets) => targets,
         // With none available, the one answer says why.
         None => Some(available(&app)).filter(|targets| !targets.is_empty()).unwrap_or_else(|| vec![Target::Any(None)]),
     };
-    // The requests that it is made of are booked each for itself, and have one place together.
+    // The requests that it is made of count each against the limits of the caller's key; the first is in.
+    let _more = match entry::let_in_more(&app, &account, targets.len().saturating_sub(1)).await {
+        Ok(more) => more,
+        Err(error) => return answer::refuse(account, &error, Dialect::Query),
+    };
+    // They are booked each for itself, and have one place together.
     let mut place = account.take_place();
     if let Err(error) = place.as_mut().map_or(Ok(()), |place| place.grow_to(length.saturating_mul(targets.len()))) {
         return answer::refuse(account, &ApiError::overloaded(error, Dialect::Query), Dialect::Query);
     }
-    account.discard();
+    // Together they may cost what the caller says.
+    if let Some(share) = account.max_cost().map(|max_cost| max_cost.share(targets.len())) {
+        account.limit_cost(share);
+    }
+    let parts = account.into_parts();
     let requests = std::iter::repeat_n(question.request, targets.len());
     let asked = (1..).zip(targets).zip(requests).map(|((number, target), request): ((usize, Target), ChatRequest)| {
         let context = CallContext { id: id.part(number), ..context.clone() };
-        one_of_many(&app, context, target, request)
+        one_of_many(&app, parts.open(context), target, request)
     });
     let results = join_all(asked).await;
     let simulated = results.iter().any(|result| result.simulated == Some(true));
@@ -164,17 +192,24 @@ fn available(app: &App) -> Vec<Target> {
     ready.map(|provider| Target::Provider { provider: provider.id.clone(), model: None, task: None }).collect()
 }
 
-async fn one_of_many(app: &App, context: CallContext, target: Target, request: ChatRequest) -> AnswerV0 {
+async fn one_of_many(app: &App, account: Account, target: Target, request: ChatRequest) -> AnswerV0 {
     let named = target_name(&target);
-    match put_question(app, Account::open(context), target, request).await {
+    match put_question(app, account, target, request).await {
         Ok((account, answer, _dropped)) => {
             let body = answer_v0(&account, &answer);
-            account.close(Ending { status: 200, error: None });
-            body
+            match account.close(Ending { status: 200, error: None }) {
+                Ok(()) => body,
+                Err(error) => AnswerV0 {
+                    response: String::new(),
+                    error: Some(ApiError::of_ledger(&error).message),
+                    error_type: Some(ErrorKind::Unavailable.as_str()),
+                    ..body
+                },
+            }
         }
         Err((account, error)) => {
             let body = failed_v0(&account, named, &error);
-            account.close(Ending { status: error.status.as_u16(), error: Some((error.kind, &error.message)) });
+            let _ = account.close(Ending { status: error.status.as_u16(), error: Some((error.kind, &error.message)) });
             body
         }
     }
@@ -193,19 +228,19 @@ fn target_name(target: &Target) -> (String, String) {
 }
 
 fn answer_v0(account: &Account, answer: &ChatResponse) -> AnswerV0 {
-    let last = account.last();
+    let by = account.answered_by();
     AnswerV0 {
         response: query::text_of(answer),
-        model: last.map(|attempt| attempt.provider.clone()).unwrap_or_default(),
-        model_version: answer.model.clone().or_else(|| last.map(|attempt| attempt.model.clone())).unwrap_or_default(),
+        model: by.map(|by| by.provider.to_owned()).unwrap_or_default(),
+        model_version: answer.model.clone().or_else(|| by.map(|by| by.model.to_owned())).unwrap_or_default(),
         response_time_ms: elapsed_ms(account.context()),
         timestamp: Timestamp::now().to_string(),
-        cached: false,
+        cached: account.kept().is_some(),
         tokens: Tokens::of(answer.usage.as_ref()),
         num_retries: account.retries(),
         request_id: account.context().id.to_string(),
         original_model: account.fallback_from().map(str::to_owned),
-        simulated: last.is_some_and(|attempt| attempt.simulated).then_some(true),
+        simulated: by.is_some_and(|by| by.simulated).then_some(true),
         error: None,
         error_type: None,
     }
@@ -237,19 +272,19 @@ fn answer_v1(account: &Account, answer: &ChatResponse) -> AnswerV1 {
         response: v0.response,
         model: v0.model,
         model_version: v0.model_version,
-        cached: false,
+        cached: v0.cached,
         response_time_ms: v0.response_time_ms,
         tokens: v0.tokens,
-        cost_usd: None,
-        tenant: "default".to_owned(),
+        cost_usd: account.cost(),
+        tenant: account.caller().tenant.to_string(),
         attempts: attempts(account),
         dry_run: false,
-        plan: None,
+        rehearsal: None,
     }
 }
 
-fn dry_v1(account: &Account, explanation: Explanation) -> AnswerV1 {
-    let first = explanation.places.first();
+fn dry_v1(account: &Account, rehearsal: Rehearsal) -> AnswerV1 {
+    let first = rehearsal.explanation.places.first();
     AnswerV1 {
         request_id: account.context().id.to_string(),
         response: String::new(),
@@ -258,22 +293,23 @@ fn dry_v1(account: &Account, explanation: Explanation) -> AnswerV1 {
         cached: false,
         response_time_ms: elapsed_ms(account.context()),
         tokens: Tokens::default(),
-        cost_usd: None,
-        tenant: "default".to_owned(),
+        cost_usd: Some(Usd::ZERO),
+        tenant: account.caller().tenant.to_string(),
         attempts: Vec::new(),
         dry_run: true,
-        plan: Some(explanation.into()),
+        rehearsal: Some(rehearsal.into()),
     }
 }
 
 fn attempts(account: &Account) -> Vec<AttemptV1> {
-    let attempts = account.attempts().iter().map(|attempt| AttemptV1 {
+    let attempts = account.attempts().iter().zip(account.costs()).map(|(attempt, cost_usd)| AttemptV1 {
         provider: attempt.provider.clone(),
         model: attempt.model.clone(),
         status: attempt.status,
         error_type: attempt.error.as_ref().map(|(kind, _)| kind.as_str()),
         error: attempt.error.as_ref().map(|(_, message)| message.clone()),
         reason: attempt.why.as_str(),
+        cost_usd,
         duration_ms: whole_ms(attempt.duration),
         backoff_ms: whole_ms(attempt.backoff),
     });

@@ -1,5 +1,6 @@
 //! What the gateway says of itself: whether it lives, whether it can answer, which providers it has and how they do.
 
+use crate::config::LedgerMode;
 use crate::health::Report;
 use crate::provider::{Provider, State};
 use crate::scrape;
@@ -79,6 +80,11 @@ pub(super) async fn readyz(Shared(app): Shared<Arc<App>>) -> Response {
     }
     if app.gateway.providers.load().providers.iter().all(|provider| provider.ready().is_none()) {
         return (StatusCode::SERVICE_UNAVAILABLE, "no provider is available; GET /api/status says why").into_response();
+    }
+    let is_required = app.gateway.providers.load().rules.ledger == LedgerMode::Required;
+    if is_required && app.gateway.books.ledger.is_writable().is_err() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "the ledger can't be written, and gateway.toml requires it; the log says why")
+            .into_response();
     }
     "ready".into_response()
 }

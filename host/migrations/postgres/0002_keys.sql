@@ -1,0 +1,18 @@
+-- Gateway keys. `hash`: SHA-256 of the secret. `version` grows with every change of any key, so that other gateways on the same database notice.
+CREATE TABLE keys (
+    id TEXT PRIMARY KEY NOT NULL,
+    hash BYTEA NOT NULL,
+    -- The one before, which still works until then.
+    former_hash BYTEA,
+    former_until BIGINT,
+    tenant TEXT NOT NULL,
+    name TEXT,
+    -- JSON lists and objects, as in the API.
+    models TEXT NOT NULL,
+    limits TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT,
+    revoked_at BIGINT,
+    version BIGINT NOT NULL
+);
+CREATE INDEX keys_version ON keys (version);
