@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { fetchStatus, parallel, query } from "./api";
 import type { Failure } from "./failure";
+import { useGatewayKey } from "./key";
 import type { Provider } from "./wire";
 
 const signal = new AbortController().signal;
@@ -28,6 +29,17 @@ describe("query", () => {
     await query({ query: "Hi", model: "openai" }, signal);
     const [path, init] = fetched.mock.calls[0] ?? [];
     expect([path, init?.method, init?.body]).toEqual(["/api/query", "POST", '{"query":"Hi","model":"openai"}']);
+  });
+
+  it.each([
+    [" gw-abc ", "Bearer gw-abc"],
+    ["", null],
+  ])("with the gateway key %j sends the authorization %j", async (key, authorization) => {
+    const fetched = gatewayAnswers(body);
+    useGatewayKey(key);
+    await query({ query: "Hi" }, signal);
+    const headers = new Headers(fetched.mock.calls[0]?.[1].headers);
+    expect([headers.get("authorization"), headers.get("content-type")]).toEqual([authorization, "application/json"]);
   });
 
   it.each([

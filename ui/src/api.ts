@@ -1,5 +1,6 @@
 /** The gateway's routes that the page calls. Every way in which a call can fail becomes a `Failure`. */
 import { Failure, retryAfterSeconds } from "./failure";
+import { gatewayKey } from "./key";
 import type { OneModel, SeveralModels } from "./request";
 import {
   readAnswer,
@@ -50,8 +51,10 @@ async function call(path: string, init: RequestInit): Promise<Reply> {
 }
 
 async function reach(path: string, init: RequestInit): Promise<Response> {
+  const headers = new Headers(init.headers);
+  if (gatewayKey()) headers.set("authorization", `Bearer ${gatewayKey()}`);
   try {
-    return await fetch(path, init);
+    return await fetch(path, { ...init, headers });
   } catch {
     throw unreachable();
   }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { advice, retryAfterSeconds, type FailureDetails } from "./failure";
+import { advice, retryAfterSeconds, wantsKey, type FailureDetails } from "./failure";
 
 const details: FailureDetails = { code: "x", message: "", requestId: null, status: null, retryAfterSeconds: null };
 const now = new Date("2026-03-01T12:00:00Z");
@@ -27,6 +27,15 @@ describe("advice", () => {
   it("of a code named like a property of every object is still a sentence", () => {
     expect(advice({ ...details, code: "constructor" })).toContain("Send it again");
   });
+});
+
+it.each([
+  [401, "missing_gateway_key", true],
+  [401, "revoked_gateway_key", true],
+  [401, "invalid_api_key", false],
+  [403, "permission", false],
+])("a failure with %s %s wants a gateway key: %s", (status, code, wanted) => {
+  expect(wantsKey({ ...details, status, code })).toBe(wanted);
 });
 
 describe("retryAfterSeconds", () => {

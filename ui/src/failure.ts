@@ -25,6 +25,10 @@ export class Failure extends Error {
 
 /** A map, since a code is the gateway's text: an object would also have `constructor`. */
 const ADVICE = new Map([
+  ["missing_gateway_key", "Enter a gateway key above."],
+  ["invalid_gateway_key", "Enter another gateway key above."],
+  ["expired_gateway_key", "Enter another gateway key above."],
+  ["revoked_gateway_key", "Enter another gateway key above."],
   ["invalid_request", "Change the request as the message says, then send it again."],
   ["unsupported", "Choose another model: this one cannot do what was asked."],
   ["context_length", "Shorten the question, or choose a model that reads more text."],
@@ -46,6 +50,11 @@ const ADVICE = new Map([
 export function advice({ code, status, retryAfterSeconds }: FailureDetails): string {
   if (retryAfterSeconds !== null) return `Wait ${retryAfterSeconds} s and send it again, or choose another model.`;
   return ADVICE.get(code.replaceAll("-", "_")) ?? adviceByStatus(status);
+}
+
+/** Whether the gateway refused the reader for want of a key that counts. A provider that refuses the gateway's own key has another code. */
+export function wantsKey({ status, code }: FailureDetails): boolean {
+  return status === 401 && code.endsWith("_gateway_key");
 }
 
 function adviceByStatus(status: number | null): string {
