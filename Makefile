@@ -1,9 +1,10 @@
 # make run      build what is missing and serve on http://127.0.0.1:8080 in demo mode
-# make test     set up and run every test
+# make test     set up and run every test (needs redis-server and Postgres installed; the tests start their own)
 # make build    build without running
 # make clients  the official OpenAI and Anthropic SDKs against the gateway
 # make features the same, and write what they prove into the README's table
 # make bench    measure the gateway against a bare proxy and a direct call
+# make bench-ledger  how fast ten million requests of the ledger are read
 # make soak     an hour of faults, swaps and edits; SOAK_SECONDS=60 make soak is shorter
 # make fuzz     fuzz every adapter, a minute each (needs nightly Rust and cargo-fuzz)
 # make lint     formatting and clippy, warnings as errors
@@ -21,7 +22,7 @@ PACKAGES := --workspace --exclude adapter-hostile --exclude adapter-tagged
 VENV := $(TARGET_DIR)/clients-venv
 PROOFS := $(TARGET_DIR)/features.json
 
-.PHONY: run build test clients features bench soak fuzz lint adapters fixtures ui host wasm-target clean
+.PHONY: run build test clients features bench bench-ledger soak fuzz lint adapters fixtures ui host wasm-target clean
 
 run: build
 	exec $(TARGET_DIR)/release/llm-gateway serve --demo
@@ -74,6 +75,10 @@ features: clients
 
 bench: build
 	$(TARGET_DIR)/release/llm-gateway-bench
+
+# LEDGER_ROWS=1000000 make bench-ledger is quicker.
+bench-ledger: ui
+	$(CARGO) test --locked --release $(PACKAGES) --lib ledger::read::bench -- --ignored --nocapture
 
 SOAK_SECONDS ?= 3600
 

@@ -102,12 +102,19 @@ class Gateway:
     """The gateway with the four adapters, each asking the simulator. It does not retry: that is left to the SDKs, to see what they do."""
 
     def __init__(self, simulator: Simulator, folder: Path) -> None:
+        data = folder / "data"
+        data.mkdir()
+        # Kept, so that the adapters are compiled once for all runs.
+        compiled = (TARGET / "clients-data" / "compiled").resolve()
+        compiled.mkdir(parents=True, exist_ok=True)
+        (data / "compiled").symlink_to(compiled)
         env = {
             "PORT": "0",
             "MAX_RETRIES": "0",
             "PLUGINS_DIR": str(ROOT / "plugins"),
-            # Kept, so that the adapters are compiled once for all runs.
-            "DATA_DIR": str(TARGET / "clients-data"),
+            "DATA_DIR": str(data),
+            # Tests ask the same again and again, to see it asked.
+            "CACHE_ENABLED": "false",
         }
         for provider in PROVIDERS:
             env[f"{provider.upper()}_API_KEY"] = f"secret-{provider}-key"

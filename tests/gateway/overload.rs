@@ -127,6 +127,9 @@ async fn a_slow_body_is_ended_in_time_and_holds_no_place() {
             std::thread::sleep(Duration::from_millis(100));
         }
     });
+    silent.write_all(b"x").unwrap();
+    // Both are being read: room for all of a body is taken with its first byte. Had one come later, a full gateway would have refused it.
+    gateway.wait_for_gauge("llm_gateway_body_bytes", 200.0).await;
     assert_eq!(gateway.chat(chat_body("openai", "Hello", false)).await.status(), 200);
     let said = answer(&mut silent);
     assert!(said.starts_with("HTTP/1.1 408") && said.contains("BODY_IDLE_TIMEOUT"), "{said}");

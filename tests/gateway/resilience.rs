@@ -1,6 +1,6 @@
 //! An answer whenever one can be had: keys that take turns, deadlines, routes, hedges, breakers.
 
-use crate::support::{Gateway, PATIENCE, Setup, Simulator, Streamed, chat_body, header, json};
+use crate::support::{Gateway, Setup, Simulator, Streamed, chat_body, header, json, until};
 use reqwest::Response;
 use serde_json::{Value, json as object};
 use std::collections::{BTreeMap, BTreeSet};
@@ -55,15 +55,6 @@ async fn provider_of(gateway: &Gateway, model: &str) -> String {
     let response = ask(gateway, model).await;
     assert_eq!(response.status(), 200, "{model}");
     header(&response, "x-gateway-provider").unwrap()
-}
-
-/// Asks until it holds, for as long as is bearable.
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !holds().await {
-        assert!(Instant::now() < end, "{what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

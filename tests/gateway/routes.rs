@@ -134,7 +134,8 @@ async fn the_gateway_query_tells_its_attempts() {
     simulator.script("openai", &["status=503"]).await;
     let body = json!({"query": "Hello", "model": "openai"});
     let answer = json(gateway.post("/v1/gateway/query").json(&body).send().await.unwrap()).await;
-    assert_eq!((&answer["tenant"], &answer["dry_run"], &answer["cost_usd"]), (&json!("default"), &json!(false), &Value::Null));
+    assert_eq!((&answer["tenant"], &answer["dry_run"]), (&json!("default"), &json!(false)));
+    assert!(answer["cost_usd"].as_f64().is_some_and(|cost| cost > 0.0), "{answer}");
     let attempts = answer["attempts"].as_array().unwrap();
     assert_eq!(
         (attempts.len(), &attempts[0]["status"], &attempts[0]["error_type"], &attempts[1]["status"]),

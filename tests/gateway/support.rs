@@ -214,7 +214,7 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// No plugin, no key, any free port.
+    /// No plugin, no key, any free port, no cache.
     pub fn bare() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
@@ -225,7 +225,8 @@ impl Setup {
         std::fs::create_dir_all(&compiled).unwrap();
         std::os::unix::fs::symlink(compiled, data.join("compiled")).unwrap();
         let setup = Self { env: BTreeMap::new(), folder, arguments: Vec::new() };
-        setup.env("PORT", "0").env("INITIAL_BACKOFF", "5").env("MAX_BACKOFF", "2000")
+        // Tests ask the same again and again, to see it asked.
+        setup.env("PORT", "0").env("INITIAL_BACKOFF", "5").env("MAX_BACKOFF", "2000").env("CACHE_ENABLED", "false")
     }
 
     /// The four adapters, each asking the simulator.
@@ -278,12 +279,14 @@ impl Setup {
     }
 
     pub fn start(self) -> Gateway {
-        let process = Process::spawn(&mut self.command());
-        let address = process.wait_for("address", |line| {
-            let line: Value = serde_json::from_str(line).ok()?;
-            line["message"].as_str()?.contains("listens on").then(|| line["address"].as_str().map(str::to_owned))?
-        });
-        Gateway { process, url: format!("http://{address}"), client: client(), folder: self.folder }
+        let command = self.command();
+        self.start_as(command)
+    }
+
+    /// Starts it by a command that ends in its own.
+    pub fn start_as(self, mut command: Command) -> Gateway {
+        let (process, url) = listening(&mut command);
+        Gateway { process, url, client: client(), setup: self }
     }
 }
 
@@ -311,21 +314,45 @@ pub fn place(folder: &Path, name: &str, bytes: &[u8]) {
     std::fs::rename(temporary, folder.join(name)).unwrap();
 }
 
+/// Starts a gateway, and waits until it says where it listens.
+fn listening(command: &mut Command) -> (Process, String) {
+    let process = Process::spawn(command);
+    let address = process.wait_for("address", |line| {
+        let line: Value = serde_json::from_str(line).ok()?;
+        line["message"].as_str()?.contains("listens on").then(|| line["address"].as_str().map(str::to_owned))?
+    });
+    (process, format!("http://{address}"))
+}
+
 /// A gateway that listens.
 pub struct Gateway {
     pub process: Process,
     pub url: String,
     pub client: Client,
-    folder: TempDir,
+    setup: Setup,
+}
+
+/// A gateway key that was made.
+#[derive(Debug, Clone)]
+pub struct Key {
+    pub id: String,
+    pub secret: String,
 }
 
 impl Gateway {
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        self.setup.folder()
     }
 
     pub fn plugins(&self) -> PathBuf {
-        self.folder.path().join("plugins")
+        self.setup.plugins()
+    }
+
+    /// Kills it (`SIGKILL`) and starts it again with the same settings and folder, on another port.
+    pub fn kill_and_restart(&mut self) {
+        self.process.signal(rustix::process::Signal::KILL);
+        self.process.wait();
+        (self.process, self.url) = listening(&mut self.setup.command());
     }
 
     pub fn post(&self, path: &str) -> RequestBuilder {
@@ -344,10 +371,57 @@ impl Gateway {
         self.post("/v1/chat/completions").json(&body).send().await.unwrap()
     }
 
+    pub async fn gateway_query(&self, body: Value) -> Response {
+        self.post("/v1/gateway/query").json(&body).send().await.unwrap()
+    }
+
+    /// Makes a gateway key.
+    pub async fn key(&self, body: Value) -> Key {
+        let response = self.post("/admin/keys").json(&body).send().await.unwrap();
+        assert_eq!(response.status(), 201, "{}", response.text().await.unwrap());
+        let made = json(response).await;
+        let text = |field: &str| made[field].as_str().unwrap_or_else(|| panic!("{field} is missing")).to_owned();
+        Key { id: text("id"), secret: text("key") }
+    }
+
+    /// All rows of the ledger that a filter (`tenant=acme`) lets through, the newest first.
+    pub async fn rows(&self, filter: &str) -> Vec<Value> {
+        let (mut rows, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = self.get(&format!("/admin/requests?limit=1000&{filter}{cursor}")).send().await.unwrap();
+            assert_eq!(page.status(), 200, "{}", page.text().await.unwrap());
+            let page = json(page).await;
+            rows.extend(page["requests"].as_array().unwrap().iter().cloned());
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return rows,
+            }
+        }
+    }
+
+    /// The one row of a request.
+    pub async fn row(&self, request_id: &str) -> Value {
+        let rows = self.rows(&format!("request_id={request_id}")).await;
+        assert_eq!(rows.len(), 1, "{request_id}: {rows:?}");
+        rows.into_iter().next().unwrap()
+    }
+
+    /// The sums over everything that a filter lets through.
+    pub async fn usage(&self, filter: &str) -> Value {
+        let usage = json(self.get(&format!("/admin/usage?{filter}")).send().await.unwrap()).await;
+        usage["totals"].clone()
+    }
+
     /// What is said of one plugin.
     pub async fn plugin(&self, id: &str) -> Option<Value> {
         let all: Value = self.get("/admin/plugins").send().await.unwrap().json().await.unwrap();
         all["plugins"].as_array().unwrap().iter().find(|plugin| plugin["id"] == id).cloned()
+    }
+
+    /// A count that `/metrics` tells under a name without labels; one that was never raised may be missing.
+    pub async fn counted(&self, name: &str) -> f64 {
+        let metrics = self.get("/metrics").send().await.unwrap().text().await.unwrap();
+        metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok()).unwrap_or(0.0)
     }
 
     /// What `/metrics` tells under a name without labels.
@@ -430,4 +504,19 @@ pub async fn json(response: Response) -> Value {
 
 pub fn header(response: &Response, name: &str) -> Option<String> {
     response.headers().get(name).map(|value| value.to_str().unwrap().to_owned())
+}
+
+/// A header that is a number.
+pub fn number(response: &Response, name: &str) -> f64 {
+    let text = header(response, name).unwrap_or_else(|| panic!("no {name} in {:?}", response.headers()));
+    text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}"))
+}
+
+/// Waits until something holds.
+pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !holds().await {
+        assert!(Instant::now() < end, "{what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }

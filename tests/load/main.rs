@@ -2,10 +2,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail")]
 
+mod budget;
+mod cached;
 mod disconnect;
+mod kills;
 mod loops;
+mod outages;
 mod overload;
 mod reload;
+#[path = "../support/servers.rs"]
+#[allow(dead_code, reason = "shared with the other tests, which use all of it")]
+mod servers;
 mod shutdown;
 mod soak;
 mod storm;
