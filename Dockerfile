@@ -1,6 +1,8 @@
 # The gateway with its four adapters and its page, in one image.
 #
-#   docker build -t llm-gateway . && docker run --rm -p 8080:8080 llm-gateway
+#   docker build -t llm-gateway . && docker run --rm -p 127.0.0.1:8080:8080 -e ALLOW_ANONYMOUS=true llm-gateway
+#
+# Without ALLOW_ANONYMOUS callers need gateway keys, which are made at /admin with the key that ADMIN_KEY is set to.
 
 FROM node:22-bookworm-slim AS ui
 # Node.js has its own list of certificate authorities. One that the base image adds, as companies do, counts too; without the file this is ignored.
