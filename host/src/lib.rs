@@ -40,6 +40,16 @@ pub mod publish;
 pub mod quota;
 pub mod scrape;
 pub mod server;
+#[cfg(test)]
+#[path = "../../tests/support/servers.rs"]
+#[allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "shared with the tests that cross parts, which use all of it"
+)]
+mod servers;
 pub mod settle;
 pub mod shared;
 pub mod simulate;

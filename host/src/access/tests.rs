@@ -3,77 +3,16 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::servers::Postgres;
 use axum::http::HeaderValue;
 use secrecy::ExposeSecret;
-use sqlx::postgres::PgPoolOptions;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
 const LOOPBACK: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
 async fn sqlite(folder: &Path) -> Database {
-    let options = SqliteConnectOptions::new().filename(folder.join("keys.db")).create_if_missing(true);
-    let options = options.journal_mode(SqliteJournalMode::Wal).busy_timeout(Duration::from_secs(5));
-    let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await.unwrap();
-    sqlx::migrate!("migrations/sqlite").run(&writer).await.unwrap();
-    Database::Sqlite { writer, readers: SqlitePoolOptions::new().max_connections(2).connect_with(options).await.unwrap() }
-}
-
-/// A server of its own, stopped when dropped.
-struct Postgres {
-    server: Child,
-    url: String,
-    _folder: TempDir,
-}
-
-impl Postgres {
-    async fn start() -> Self {
-        let folder = TempDir::new().unwrap();
-        let data = folder.path().join("data");
-        let as_owner = |program: &str| {
-            if !rustix::process::geteuid().is_root() {
-                return Command::new(program);
-            }
-            // It refuses to run as root.
-            let mut command = Command::new("setpriv");
-            command.args(["--reuid=postgres", "--regid=postgres", "--init-groups", program]);
-            command
-        };
-        if rustix::process::geteuid().is_root() {
-            assert!(Command::new("chown").arg("postgres").arg(folder.path()).status().unwrap().success());
-        }
-        let mut init = as_owner("initdb");
-        init.args(["--no-sync", "--auth=trust", "--username=gateway", "-D"]).arg(&data).current_dir(folder.path());
-        assert!(init.stdout(Stdio::null()).status().unwrap().success());
-        let port = std::net::TcpListener::bind((LOOPBACK, 0)).unwrap().local_addr().unwrap().port();
-        let mut server = as_owner("postgres");
-        server.args(["-F", "-c", "listen_addresses=127.0.0.1", "-p", &port.to_string(), "-k"]).arg(folder.path()).arg("-D").arg(&data);
-        let server = server.current_dir(folder.path()).stderr(Stdio::null()).spawn().unwrap();
-        let postgres = Self { server, url: format!("postgres://gateway@127.0.0.1:{port}/postgres"), _folder: folder };
-        let ready = async {
-            while PgPoolOptions::new().connect(&postgres.url).await.is_err() {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(60), ready).await.unwrap();
-        postgres
-    }
-
-    async fn database(&self) -> Database {
-        let pool = PgPoolOptions::new().max_connections(4).connect(&self.url).await.unwrap();
-        sqlx::migrate!("migrations/postgres").run(&pool).await.unwrap();
-        Database::Postgres(pool)
-    }
-}
-
-impl Drop for Postgres {
-    fn drop(&mut self) {
-        let pid = rustix::process::Pid::from_child(&self.server);
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::QUIT);
-        let _ = self.server.wait();
-    }
+    Database::open(folder, None).await.unwrap()
 }
 
 async fn open(folder: &TempDir) -> Access {
@@ -266,13 +205,15 @@ async fn what_another_gateway_changes_is_seen() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn gateways_share_keys_by_postgres() {
-    let postgres = Postgres::start().await;
-    another_gateway_sees(postgres.database().await, postgres.database().await).await;
-    let access = Access::start(postgres.database().await, false, Arc::default()).await;
+    let (folder, server) = (TempDir::new().unwrap(), Postgres::start());
+    let url = server.url().into();
+    let database = async || Database::open(folder.path(), Some(&url)).await.unwrap();
+    another_gateway_sees(database().await, database().await).await;
+    let access = Access::start(database().await, false, Arc::default()).await;
     let settings = KeyChanges { expires_at: Some(Some("2100-01-01T00:00:00Z".parse().unwrap())), ..nothing() };
     let new = access.create("b", settings).await.unwrap();
     let rotated = access.rotate(&new.key.id, Duration::from_secs(60)).await.unwrap();
-    let restarted = Access::start(postgres.database().await, false, Arc::default()).await;
+    let restarted = Access::start(database().await, false, Arc::default()).await;
     assert!(id(&restarted, &new.secret).is_ok() && id(&restarted, &rotated.secret).is_ok());
     let (newest, next) = access.list(None, None, 1).await.unwrap();
     let (older, _) = access.list(None, next.as_ref(), 10).await.unwrap();

@@ -245,83 +245,8 @@ async fn prepare(connection: &mut PgConnection, is_ready: &AtomicBool) -> sqlx::
 pub(crate) mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use std::net::TcpListener;
-    use std::os::unix::process::CommandExt;
-    use std::process::{Command, Stdio};
+    use crate::servers::Postgres;
     use tempfile::TempDir;
-
-    /// A Postgres of the test's own, which ends with it.
-    pub(crate) struct Server {
-        folder: TempDir,
-        port: u16,
-    }
-
-    impl Server {
-        /// Absent where Postgres is not installed.
-        pub(crate) fn start() -> Option<Self> {
-            if Command::new("pg_ctl").arg("--version").stdout(Stdio::null()).status().is_err() {
-                eprintln!("left out: it needs Postgres (initdb, pg_ctl, postgres on the PATH)");
-                return None;
-            }
-            let folder = TempDir::new().unwrap();
-            if let Some((uid, gid)) = unprivileged() {
-                std::os::unix::fs::chown(folder.path(), Some(uid), Some(gid)).unwrap();
-            }
-            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            let server = Self { folder, port };
-            run("initdb", ["--auth=trust", "--username=gateway", "--no-sync", "--encoding=UTF8", "--locale=C", "-D", &server.data()]);
-            server.run();
-            Some(server)
-        }
-
-        /// Runs it until it answers: also after it was stopped, with what it held.
-        pub(crate) fn run(&self) {
-            let settings = format!("-p {} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off", self.port);
-            run("pg_ctl", ["-D", &self.data(), "-l", &format!("{}.log", self.data()), "-o", &settings, "-w", "start"]);
-        }
-
-        /// Ends it at once, as a crash would.
-        pub(crate) fn stop(&self) {
-            run("pg_ctl", ["-D", &self.data(), "-m", "immediate", "-w", "stop"]);
-        }
-
-        pub(crate) fn url(&self) -> SecretString {
-            format!("postgres://gateway@127.0.0.1:{}/postgres", self.port).into()
-        }
-
-        fn data(&self) -> String {
-            self.folder.path().join("data").display().to_string()
-        }
-    }
-
-    impl Drop for Server {
-        fn drop(&mut self) {
-            // It may be stopped already.
-            let _ = command("pg_ctl").args(["-D", &self.data(), "-m", "immediate", "-w", "stop"]).status();
-        }
-    }
-
-    fn run<const N: usize>(name: &str, arguments: [&str; N]) {
-        assert!(command(name).args(arguments).status().unwrap().success(), "{name} {arguments:?}");
-    }
-
-    /// Postgres does not run as root.
-    fn command(name: &str) -> Command {
-        let mut command = Command::new(name);
-        command.stdout(Stdio::null()).stderr(Stdio::null());
-        if let Some((uid, gid)) = unprivileged() {
-            command.uid(uid).gid(gid).current_dir("/");
-        }
-        command
-    }
-
-    fn unprivileged() -> Option<(u32, u32)> {
-        let id = |of: &str| {
-            let output = Command::new("id").args([of, "postgres"]).output().ok()?;
-            String::from_utf8(output.stdout).ok()?.trim().parse().ok()
-        };
-        if rustix::process::geteuid().is_root() { Some((id("-u")?, id("-g")?)) } else { None }
-    }
 
     #[test]
     fn versions_with_the_fix_are_known() {
@@ -367,18 +292,18 @@ pub(crate) mod tests {
 
     #[tokio::test]
     async fn a_database_that_is_not_there_ends_the_start() {
-        let Some(server) = Server::start() else { return };
+        let server = Postgres::start();
         let folder = TempDir::new().unwrap();
-        let url = server.url().expose_secret().replace("/postgres", "/missing").into();
+        let url = server.url().replace("/postgres", "/missing").into();
         let error = format!("{:#}", Database::open(folder.path(), Some(&url)).await.unwrap_err());
         assert!(error.contains("DATABASE_URL") && error.contains("does not exist"), "{error}");
     }
 
     #[tokio::test]
     async fn gateways_that_start_at_once_agree_on_the_schema() {
-        let Some(server) = Server::start() else { return };
+        let server = Postgres::start();
         let folder = TempDir::new().unwrap();
-        let url = server.url();
+        let url = server.url().into();
         let opened = futures_util::future::join_all((0..4).map(|_| Database::open(folder.path(), Some(&url)))).await;
         for database in opened {
             let Database::Postgres(pool) = database.unwrap() else { unreachable!() };

@@ -4,8 +4,8 @@
 use super::journal::Reader;
 use super::store::Purge;
 use super::*;
-use crate::database::tests::Server;
 use crate::quota::{Seeds, Spent};
+use crate::servers::Postgres;
 use jiff::Timestamp;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -86,6 +86,10 @@ fn line(row: &RequestRow) -> Vec<u8> {
 
 async fn sqlite(folder: &TempDir) -> Database {
     Database::open(folder.path(), None).await.unwrap()
+}
+
+async fn postgres(folder: &TempDir, server: &Postgres) -> Database {
+    Database::open(folder.path(), Some(&server.url().into())).await.unwrap()
 }
 
 async fn start(folder: &TempDir, database: &Database) -> Ledger {
@@ -426,9 +430,8 @@ async fn what_no_column_takes_is_made_to_fit() {
     let folder = TempDir::new().unwrap();
     let database = sqlite(&folder).await;
     assert_fitted(&database).await;
-    if let Some(server) = Server::start() {
-        assert_fitted(&Database::open(folder.path(), Some(&server.url())).await.unwrap()).await;
-    }
+    let server = Postgres::start();
+    assert_fitted(&postgres(&folder, &server).await).await;
 }
 
 async fn assert_fitted(database: &Database) {
@@ -452,9 +455,8 @@ async fn old_rows_go_and_the_sums_stay() {
     let folder = TempDir::new().unwrap();
     let database = sqlite(&folder).await;
     assert_purged(&database).await;
-    if let Some(server) = Server::start() {
-        assert_purged(&Database::open(folder.path(), Some(&server.url())).await.unwrap()).await;
-    }
+    let server = Postgres::start();
+    assert_purged(&postgres(&folder, &server).await).await;
 }
 
 async fn assert_purged(database: &Database) {
@@ -548,21 +550,21 @@ async fn rows_that_are_too_old_are_deleted_by_the_writer() {
 
 #[tokio::test]
 async fn while_postgres_is_down_rows_wait() {
-    let Some(server) = Server::start() else { return };
-    server.stop();
+    let mut server = Postgres::start();
+    server.kill();
     let folder = TempDir::new().unwrap();
-    let database = Database::open(folder.path(), Some(&server.url())).await.unwrap();
+    let database = postgres(&folder, &server).await;
     let ledger = start(&folder, &database).await;
     ledger.record(&row(1)).unwrap();
     assert!(ledger.pending_bytes() > 0);
-    server.run();
+    server.restart();
     flushed(&ledger).await;
     assert_eq!(counted(&database).await, (1, 1, 1));
-    server.stop();
+    server.kill();
     for _ in 0..600 {
         ledger.record(&row(1)).unwrap();
     }
-    server.run();
+    server.restart();
     flushed(&ledger).await;
     assert_eq!(counted(&database).await, (601, 601, 601));
     ledger.close().await;
@@ -579,14 +581,9 @@ async fn flushed(ledger: &Ledger) {
 #[tokio::test]
 async fn the_sums_are_those_of_the_rows_and_of_what_was_recorded() {
     let mut runner = TestRunner::deterministic();
-    let mut databases = vec![];
     let folder = TempDir::new().unwrap();
-    databases.push(sqlite(&folder).await);
-    let server = Server::start();
-    if let Some(server) = &server {
-        databases.push(Database::open(folder.path(), Some(&server.url())).await.unwrap());
-    }
-    for database in databases {
+    let server = Postgres::start();
+    for database in [sqlite(&folder).await, postgres(&folder, &server).await] {
         let mut store = Store::new(&database);
         let mut recorded: Vec<RequestRow> = Vec::new();
         for _ in 0..16 {

@@ -1,7 +1,7 @@
 //! How fast ten million requests are read on SQLite: `make bench-ledger`.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
-use super::fixture::{HOUR, START, sqlite};
+use super::fixture::{HOUR, START};
 use super::{Filter, Group, Outcome, PageOf, UsageFilter, requests, usage};
 use crate::database::Database;
 use crate::money::Usd;
@@ -97,7 +97,7 @@ fn pages() -> Vec<(&'static str, Filter)> {
 async fn first_pages_and_daily_sums() {
     let count: i64 = std::env::var("LEDGER_ROWS").map_or(10_000_000, |rows| rows.parse().unwrap());
     let folder = tempfile::tempdir().unwrap();
-    let database = sqlite(folder.path()).await;
+    let database = Database::open(folder.path(), None).await.unwrap();
     let began = Instant::now();
     fill(&database, count).await;
     println!("{count} requests written in {} s", began.elapsed().as_secs());

@@ -5,93 +5,40 @@ use super::usage::{AMOUNTS, SUMMED};
 use super::{AttemptRecord, Contents, Filter, Outcome, RequestRecord};
 use crate::database::Database;
 use crate::money::Usd;
+use crate::servers::Postgres;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
-use std::io::{BufRead, BufReader};
-use std::os::unix::fs::chown;
-use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 use uuid::Uuid;
 
 /// 2026-11-02T00:00:00Z, a day's begin.
 pub(crate) const START: i64 = 1_793_577_600_000_000;
 pub(crate) const HOUR: i64 = 3_600_000_000;
-const NOBODY: u32 = 65534;
 
 /// A database that ends with the test.
 pub(crate) struct Fixture {
     pub database: Database,
-    postgres: Option<Child>,
+    _postgres: Option<Postgres>,
     _folder: TempDir,
 }
 
 impl Fixture {
     pub async fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        Self { database: sqlite(folder.path()).await, postgres: None, _folder: folder }
+        Self { database: Database::open(folder.path(), None).await.unwrap(), _postgres: None, _folder: folder }
     }
 
-    /// Absent, and said so: there is no Postgres on this machine.
-    pub async fn postgres() -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let is_root = rustix::process::geteuid().is_root();
-        if is_root {
-            chown(folder.path(), Some(NOBODY), Some(NOBODY)).unwrap();
-        }
-        let command = |name: &str| {
-            let mut command = Command::new(name);
-            command.arg("-D").arg(folder.path().join("data")).current_dir(folder.path());
-            if is_root {
-                command.uid(NOBODY).gid(NOBODY);
-            }
-            command
-        };
-        let made = command("initdb").args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-sync"]).output();
-        let Ok(made) = made else {
-            eprintln!("not tested on Postgres: there is no `initdb` on the PATH");
-            return None;
-        };
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        let options = ["-c", "listen_addresses=", "-c", "fsync=off", "-k"];
-        let mut postgres = command("postgres").args(options).arg(folder.path()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut log = BufReader::new(postgres.stderr.take().unwrap()).lines().map_while(Result::ok);
-        assert!(log.any(|line| line.contains("ready to accept connections")), "Postgres did not start");
-        std::thread::spawn(move || log.for_each(drop));
-        let options = PgConnectOptions::new_without_pgpass().socket(folder.path()).username("postgres").database("postgres");
-        let pool = PgPoolOptions::new().max_connections(4).connect_with(options).await.unwrap();
-        sqlx::migrate!("migrations/postgres").run(&pool).await.unwrap();
-        Some(Self { database: Database::Postgres(pool), postgres: Some(postgres), _folder: folder })
+    pub async fn postgres() -> Self {
+        let (folder, postgres) = (tempfile::tempdir().unwrap(), Postgres::start());
+        let database = Database::open(folder.path(), Some(&postgres.url().into())).await.unwrap();
+        Self { database, _postgres: Some(postgres), _folder: folder }
     }
 
     /// One of each kind that there is.
-    pub async fn all() -> Vec<Self> {
-        let mut all = vec![Self::sqlite().await];
-        all.extend(Self::postgres().await);
-        all
+    pub async fn all() -> [Self; 2] {
+        [Self::sqlite().await, Self::postgres().await]
     }
-}
-
-impl Drop for Fixture {
-    fn drop(&mut self) {
-        if let Some(postgres) = &mut self.postgres {
-            let _ = rustix::process::kill_process(rustix::process::Pid::from_child(postgres), rustix::process::Signal::QUIT);
-            let _ = postgres.wait();
-        }
-    }
-}
-
-pub(crate) async fn sqlite(folder: &Path) -> Database {
-    let options =
-        SqliteConnectOptions::new().filename(folder.join("gateway.db")).create_if_missing(true).journal_mode(SqliteJournalMode::Wal);
-    let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await.unwrap();
-    sqlx::migrate!("migrations/sqlite").run(&writer).await.unwrap();
-    let readers = SqlitePoolOptions::new().max_connections(4).connect_with(options).await.unwrap();
-    Database::Sqlite { writer, readers }
 }
 
 /// Does the same with the pool, whichever it is.
