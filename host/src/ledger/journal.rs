@@ -464,6 +464,15 @@ fn write_at_once(mut file: &File, line: &[u8]) -> io::Result<()> {
     }
 }
 
+/// Given back by word: closing the file is not enough while a process that is just being started has it too.
+impl Drop for Journal {
+    fn drop(&mut self) {
+        if let Some(lock) = self.state().lock.take() {
+            let _ = lock.unlock();
+        }
+    }
+}
+
 /// Takes the folder for this process, and makes it where it is missing.
 ///
 /// # Errors
