@@ -91,10 +91,10 @@ pub async fn rehearse(gateway: &Gateway, account: &mut Account, call: Call, aske
         explanation.places.retain(|place| place.model.as_ref().is_some_and(|model| permission.allows(&place.provider, model)));
     }
     let used = gateway.cache.policy(&plan.rules.cache).of_chat(&account.wish(), asker, &call.request);
-    let fingerprint = Fingerprint::of_chat(plan.rules.cache.scope, &account.caller().tenant, &plan, &call.request, &call.blobs);
+    let fingerprint = || Fingerprint::of_chat(plan.rules.cache.scope, &caller.tenant, &plan, &call.request, &call.blobs);
     let cache = match used {
         Use::NONE => "off",
-        used if used.read && gateway.cache.has(fingerprint, &account.wish()).await => "hit",
+        used if used.read && gateway.cache.has(fingerprint(), &account.wish()).await => "hit",
         _ => "miss",
     };
     let quote = Quote::of(&plan, &Arc::new(call.request.clone()), account).await;

@@ -2,7 +2,7 @@
 
 use super::key::{ANY_TENANT, GatewayKey, is_tenant};
 use jiff::Timestamp;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// The tenant of callers who say nothing of one.
 pub const DEFAULT_TENANT: &str = "default";
@@ -17,7 +17,8 @@ pub struct Caller {
 
 impl Default for Caller {
     fn default() -> Self {
-        Self { tenant: DEFAULT_TENANT.into(), key: None }
+        static TENANT: LazyLock<Arc<str>> = LazyLock::new(|| DEFAULT_TENANT.into());
+        Self { tenant: Arc::clone(&TENANT), key: None }
     }
 }
 

@@ -5,7 +5,7 @@
 use crate::access::{ANY_TENANT, GatewayKey, KeyChanges, KeyCursor, KeyError, NewKey, Set, is_tenant};
 use crate::domain::CallContext;
 use crate::edge::dialect::Dialect;
-use crate::edge::json::Fields;
+use crate::edge::json::{Fields, MAX_MODEL_BYTES};
 use crate::edge::{ApiError, BadRequest, receive_for_operator};
 use crate::money::Usd;
 use crate::quota::{Seeds, Spent};
@@ -26,7 +26,6 @@ use std::time::Duration;
 
 const MAX_NAME_CHARS: usize = 200;
 const MAX_MODELS: usize = 200;
-const MAX_MODEL_BYTES: usize = 256;
 const MAX_RPM: u32 = 10_000_000;
 const MAX_CONCURRENCY: u32 = 1_000_000;
 /// A week.

@@ -6,6 +6,7 @@ use super::requests::{Field, answer, time};
 use crate::database::Database;
 use crate::domain::CallContext;
 use crate::edge::{ApiError, BadRequest};
+use crate::ledger::HOUR_US;
 use crate::ledger::read::{self, Group, Sums, Usage, UsageFilter, UsageRow};
 use crate::state::App;
 use axum::Json;
@@ -15,7 +16,6 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
-const HOUR_US: i64 = 3_600_000_000;
 const GROUPS: [(&str, Group); 6] = [
     ("day", Group::Day),
     ("hour", Group::Hour),
@@ -138,7 +138,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::ledger::read::RequestRecord;
-    use crate::ledger::read::fixture::{self, Fixture, HOUR, START};
+    use crate::ledger::read::fixture::{self, Fixture, START};
     use http_body_util::BodyExt;
 
     async fn asked(fixture: &Fixture, query: &str) -> String {
@@ -149,7 +149,7 @@ mod tests {
     async fn filled() -> Fixture {
         let fixture = Fixture::sqlite().await;
         let row = RequestRecord { cost: Some(500_000_000_000), latency_us: 1_500, provider: None, ..fixture::rows(1).remove(0) };
-        let rows = [0, 1, 25].map(|hour| fixture::at(row.clone(), START + hour * HOUR + 5, hour.unsigned_abs()));
+        let rows = [0, 1, 25].map(|hour| fixture::at(row.clone(), START + hour * HOUR_US + 5, hour.unsigned_abs()));
         fixture::insert(&fixture.database, &rows).await;
         fixture
     }

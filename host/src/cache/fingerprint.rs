@@ -119,7 +119,7 @@ struct Addressee<'a> {
 
 impl<'a> Addressees<'a> {
     fn of(plan: &'a Plan) -> Self {
-        let mut candidates: Vec<_> = std::iter::once(&plan.first).chain(&plan.rest).map(Addressee::of).collect();
+        let mut candidates: Vec<_> = plan.candidates().map(Addressee::of).collect();
         candidates.sort_unstable();
         Self { route: plan.route.as_deref(), candidates, unsupported_params: plan.rules.unsupported_params }
     }

@@ -29,6 +29,25 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use writer::{Progress, Writer};
 
+/// An hour, in which and in whose multiples sums are kept.
+pub const HOUR_US: i64 = 3_600_000_000;
+/// The columns of sums, beside those of amounts.
+const SUMMED: [&str; 12] = [
+    "requests",
+    "failed",
+    "cache_hits",
+    "attempts",
+    "input_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "estimated",
+    "unpriced",
+    "latency_us",
+];
+/// Of these, in picodollars.
+const AMOUNTS: [&str; 2] = ["cost", "saved"];
 /// How long the start waits for a Postgres to take what is in the journal. The rest is moved while requests are answered.
 const REPLAY_PATIENCE: Duration = Duration::from_secs(5);
 /// How long who reads waits for rows on their way.

@@ -4,7 +4,7 @@
 //!
 //! A batch is one transaction. A row whose id is there already changes nothing: only new ones count in the sums by the hour, so a batch may be written any number of times.
 
-use super::{AttemptRow, RequestRow, TokenCounts};
+use super::{AMOUNTS, AttemptRow, HOUR_US, RequestRow, SUMMED, TokenCounts};
 use crate::database::Database;
 use crate::money::Usd;
 use sqlx::{Connection, PgConnection, PgPool, Postgres, QueryBuilder, Sqlite, SqliteConnection, SqlitePool};
@@ -21,7 +21,6 @@ const NAME_BYTES: usize = 512;
 const ERROR_BYTES: usize = 4096;
 /// Stands in the sums for all models of a provider that its adapter does not list: their names are callers' texts.
 const OTHER: &str = "other";
-const HOUR_US: i64 = 3_600_000_000;
 /// For which sums are kept.
 const PERIODS: [Period; 2] = [
     Period { table: "usage_by_hour", column: "hour", length_us: HOUR_US },
@@ -35,22 +34,6 @@ const ATTEMPTS: &str = "INSERT INTO attempts (request, number, provider, model, 
     input_tokens, cache_read_tokens, cache_write_tokens, output_tokens, reasoning_tokens, tokens_estimated, cost, duration_us, upstream_us, backoff_us, provider_request_id) ";
 const CONTENTS: &str = "INSERT INTO contents (request, prompt, answer) ";
 const USAGE_KEYS: &str = "tenant, key_id, provider, model";
-const USAGE_SUMS: [&str; 14] = [
-    "requests",
-    "failed",
-    "cache_hits",
-    "attempts",
-    "input_tokens",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "output_tokens",
-    "reasoning_tokens",
-    "estimated",
-    "unpriced",
-    "cost",
-    "saved",
-    "latency_us",
-];
 
 /// The ledger's tables, to be written.
 #[derive(Debug)]
@@ -89,8 +72,8 @@ struct Period {
     length_us: i64,
 }
 
-/// In the order of [`USAGE_SUMS`].
-type Sums = [i64; USAGE_SUMS.len()];
+/// In the order of [`SUMMED`], then of [`AMOUNTS`].
+type Sums = [i64; SUMMED.len() + AMOUNTS.len()];
 
 /// What is deleted: all before an id, or sums before an hour of Unix time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -209,8 +192,10 @@ macro_rules! statements {
 
             async fn add_up(connection: &mut $connection, rows: &[&RequestRow], period: Period) -> sqlx::Result<()> {
                 let Period { table, column, .. } = period;
-                let sums = USAGE_SUMS.join(", ");
-                let sets = USAGE_SUMS.map(|sum| format!($bounded_sum, table = table, sum = sum)).join(", ");
+                let names = [&SUMMED[..], &AMOUNTS].concat();
+                let sums = names.join(", ");
+                let sets: Vec<String> = names.iter().map(|sum| format!($bounded_sum, table = table, sum = sum)).collect();
+                let sets = sets.join(", ");
                 let usage: Vec<_> = usage(rows, period).into_iter().collect();
                 for usage in usage.chunks(ROWS_AT_ONCE) {
                     let mut insert = insert(&format!("INSERT INTO {table} ({column}, {USAGE_KEYS}, {sums}) "), usage.iter().map(usage_row));
@@ -379,7 +364,7 @@ fn cost(row: &RequestRow) -> Option<i64> {
 fn usage<'a>(rows: &[&'a RequestRow], period: Period) -> BTreeMap<UsageKey<'a>, Sums> {
     let mut usage: BTreeMap<UsageKey<'a>, Sums> = BTreeMap::new();
     let mut add = |key: UsageKey<'a>, counts: Sums| {
-        let sums = usage.entry(key).or_insert([0; USAGE_SUMS.len()]);
+        let sums = usage.entry(key).or_insert([0; SUMMED.len() + AMOUNTS.len()]);
         for (sum, count) in sums.iter_mut().zip(counts) {
             *sum = sum.saturating_add(count);
         }
@@ -402,7 +387,7 @@ fn usage<'a>(rows: &[&'a RequestRow], period: Period) -> BTreeMap<UsageKey<'a>, 
         // A stream may fail after a 200.
         let failed = i64::from(row.status >= 400 || row.error_type.is_some());
         let hit = i64::from(row.cache == "hit");
-        add(key(provider, model), [1, failed, hit, 0, 0, 0, 0, 0, 0, 0, 0, 0, saved, whole(row.latency_us)]);
+        add(key(provider, model), [1, failed, hit, 0, 0, 0, 0, 0, 0, 0, 0, whole(row.latency_us), 0, saved]);
         for attempt in &row.attempts {
             let AttemptRow { tokens, cost, .. } = attempt;
             let count = |count: Option<u64>| count.map_or(0, whole);
@@ -418,8 +403,8 @@ fn usage<'a>(rows: &[&'a RequestRow], period: Period) -> BTreeMap<UsageKey<'a>, 
                 count(tokens.reasoning),
                 i64::from(tokens.estimated),
                 i64::from(cost.is_none()),
-                cost.map_or(0, Usd::picos),
                 0,
+                cost.map_or(0, Usd::picos),
                 0,
             ];
             add(key(&attempt.provider, counted_model(attempt)), counts);

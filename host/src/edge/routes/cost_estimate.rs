@@ -1,12 +1,12 @@
 //! What a prompt would cost, by one model or several. Asks nobody.
 
-use super::Context;
-use crate::domain::{RequestId, Target};
+use super::{Context, own_id};
+use crate::domain::Target;
 use crate::edge::answer::{self, Told};
 use crate::edge::dialect::Dialect;
 use crate::edge::dialect::cost_estimate::{self, CostQuestion, EstimateV1, NoEstimateV1};
 use crate::edge::dialect::query::QueryLimits;
-use crate::edge::{ApiError, BadRequest, body};
+use crate::edge::{ApiError, body};
 use crate::pipeline;
 use crate::plan::Priced;
 use crate::price;
@@ -40,8 +40,8 @@ async fn answered(app: &App, account: &mut Account, request: Request<Body>) -> R
     let limits = QueryLimits { query_chars: app.limits.query_chars };
     let body = body::receive(app, account, request).await?;
     let question = body::parse(account, body, move |body| cost_estimate::parse(body, limits)).await?;
-    if let Some(id) = question.request_id.as_deref() {
-        account.rename(RequestId::parse(id).map_err(|error| BadRequest::field("request_id", format!("is not valid: {error}")))?);
+    if let Some(id) = own_id(question.request_id.as_deref())? {
+        account.rename(id);
     }
     if question.is_list {
         let mut estimates = Vec::with_capacity(question.targets.len());

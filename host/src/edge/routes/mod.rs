@@ -5,10 +5,10 @@ mod cost_estimate;
 mod query;
 mod status;
 
-use super::ApiError;
 use super::answer;
 use super::dialect::Dialect;
-use crate::domain::CallContext;
+use super::{ApiError, BadRequest};
+use crate::domain::{CallContext, RequestId};
 use crate::settle::Account;
 use crate::state::App;
 use axum::Router;
@@ -39,6 +39,11 @@ pub fn router() -> Router<Arc<App>> {
         .route("/healthz", get(|| async { "ok" }))
         .route("/readyz", get(status::readyz))
         .route("/metrics", get(status::metrics))
+}
+
+/// The id that a caller gives its request in the body.
+fn own_id(id: Option<&str>) -> Result<Option<RequestId>, BadRequest> {
+    id.map(RequestId::parse).transpose().map_err(|error| BadRequest::field("request_id", format!("is not valid: {error}")))
 }
 
 /// What no route takes.

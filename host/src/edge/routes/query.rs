@@ -1,10 +1,10 @@
 //! The gateway's own simple routes: one question to one model, or to several at once.
 
-use super::Context;
+use super::{Context, own_id};
 use crate::attempt::{Answer, Answered};
 use crate::cache::Asker;
 use crate::contract::{ChatRequest, ChatResponse, Dropped};
-use crate::domain::{Blobs, Call, CallContext, ErrorKind, RequestId, Target};
+use crate::domain::{Blobs, Call, CallContext, ErrorKind, Target};
 use crate::edge::answer::{self, Told};
 use crate::edge::dialect::Dialect;
 use crate::edge::dialect::query::{self, AnswerV0, AnswerV1, AttemptV1, QueryLimits, Question, Spending, Tokens};
@@ -80,16 +80,18 @@ async fn open(app: &App, context: CallContext, request: Request<Body>) -> Result
         Ok(question) => question,
         Err(error) => return Err((account, error)),
     };
-    if let Some(id) = question.request_id.as_deref() {
-        match RequestId::parse(id) {
-            Ok(id) => account.rename(id),
-            Err(error) => return Err((account, BadRequest::field("request_id", format!("is not valid: {error}")).into())),
-        }
-    }
-    match spend(&mut account, &question.spending) {
+    match take_on(&mut account, &question) {
         Ok(()) => Ok((account, question)),
         Err(error) => Err((account, error)),
     }
+}
+
+/// Puts down what a question says of itself: its id, who pays, and how much.
+fn take_on(account: &mut Account, question: &Question) -> Result<(), ApiError> {
+    if let Some(id) = own_id(question.request_id.as_deref())? {
+        account.rename(id);
+    }
+    spend(account, &question.spending)
 }
 
 /// Puts down who pays, and how much.
@@ -135,11 +137,9 @@ pub(super) async fn parallel(Shared(app): Shared<Arc<App>>, Extension(context): 
         Ok(read) => read,
         Err(error) => return answer::refuse(account, &error, Dialect::Query),
     };
-    let id = match question.request_id.as_deref().map(RequestId::parse).transpose() {
+    let id = match own_id(question.request_id.as_deref()) {
         Ok(own) => own.unwrap_or_else(|| context.id.clone()),
-        Err(error) => {
-            return answer::refuse(account, &BadRequest::field("request_id", format!("is not valid: {error}")).into(), Dialect::Query);
-        }
+        Err(error) => return answer::refuse(account, &error.into(), Dialect::Query),
     };
     if let Err(error) = spend(&mut account, &question.spending) {
         return answer::refuse(account, &error, Dialect::Query);

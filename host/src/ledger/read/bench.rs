@@ -1,9 +1,10 @@
 //! How fast ten million requests are read on SQLite: `make bench-ledger`.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
-use super::fixture::{HOUR, START};
+use super::fixture::START;
 use super::{Filter, Group, Outcome, PageOf, UsageFilter, requests, usage};
 use crate::database::Database;
+use crate::ledger::HOUR_US;
 use crate::money::Usd;
 use std::time::{Duration, Instant};
 
@@ -27,14 +28,14 @@ FROM told";
 
 async fn fill(database: &Database, count: i64) {
     let Database::Sqlite { writer, .. } = database else { return };
-    let step = DAYS * 24 * HOUR / count;
+    let step = DAYS * 24 * HOUR_US / count;
     // What is lost when the machine goes down is made again.
     sqlx::query("PRAGMA synchronous = OFF").execute(writer).await.unwrap();
     for first in (0..count).step_by(500_000) {
         let rows = sqlx::query(ROWS).bind(first).bind(count.min(first + 500_000)).bind(step).bind(START);
         rows.execute(writer).await.unwrap();
     }
-    for (table, time, unit) in [("usage_by_hour", "hour", HOUR), ("usage_by_day", "day", 24 * HOUR)] {
+    for (table, time, unit) in [("usage_by_hour", "hour", HOUR_US), ("usage_by_day", "day", 24 * HOUR_US)] {
         let sums = format!(
             "INSERT INTO {table} ({time}, tenant, key_id, provider, model, requests, failed, attempts, input_tokens, output_tokens, cost, latency_us)
              SELECT at / {unit}, tenant, key_id, provider, model, COUNT(*), SUM(status >= 400), SUM(attempts), SUM(input_tokens), SUM(output_tokens), SUM(cost), SUM(latency_us)
@@ -77,10 +78,10 @@ fn pages() -> Vec<(&'static str, Filter)> {
         ("4xx", Filter { outcome: Some(Outcome::Status(400, 499)), ..all.clone() }),
         ("a status that is none", Filter { outcome: Some(Outcome::Status(504, 504)), ..all.clone() }),
         ("ok", Filter { outcome: Some(Outcome::Ok), ..all.clone() }),
-        ("a day in the middle", Filter { from: Some(START + 240 * HOUR), to: Some(START + 264 * HOUR), ..all.clone() }),
+        ("a day in the middle", Filter { from: Some(START + 240 * HOUR_US), to: Some(START + 264 * HOUR_US), ..all.clone() }),
         (
             "a tenant's day",
-            Filter { tenant: text("tenant-3"), from: Some(START + 240 * HOUR), to: Some(START + 264 * HOUR), ..all.clone() },
+            Filter { tenant: text("tenant-3"), from: Some(START + 240 * HOUR_US), to: Some(START + 264 * HOUR_US), ..all.clone() },
         ),
         ("error with a common word", Filter { error: text("TOO MANY"), ..all.clone() }),
         ("error with a rare word", Filter { error: text("needle"), ..all.clone() }),
@@ -109,14 +110,14 @@ async fn first_pages_and_daily_sums() {
     }
     let all = UsageFilter::default();
     let (days, tenants) = ([Group::Day], [Group::Day, Group::Tenant]);
-    let part = UsageFilter { from: Some(START / HOUR + 30), to: Some(START / HOUR + 500), ..all.clone() };
+    let part = UsageFilter { from: Some(START / HOUR_US + 30), to: Some(START / HOUR_US + 500), ..all.clone() };
     let sums = [
         ("usage by day", &all, &days[..]),
         ("usage by day and tenant", &all, &tenants[..]),
         ("usage by day, from the middle of a day on", &part, &days[..]),
         (
             "usage by hour of a day",
-            &UsageFilter { from: Some(START / HOUR + 48), to: Some(START / HOUR + 72), ..all.clone() },
+            &UsageFilter { from: Some(START / HOUR_US + 48), to: Some(START / HOUR_US + 72), ..all.clone() },
             &[Group::Hour],
         ),
     ];

@@ -1,9 +1,9 @@
 //! Databases with rows in them, for the tests of what reads them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use super::usage::{AMOUNTS, SUMMED};
 use super::{AttemptRecord, Contents, Filter, Outcome, RequestRecord};
 use crate::database::Database;
+use crate::ledger::{AMOUNTS, HOUR_US, SUMMED};
 use crate::money::Usd;
 use crate::servers::Postgres;
 use proptest::prelude::*;
@@ -14,7 +14,6 @@ use uuid::Uuid;
 
 /// 2026-11-02T00:00:00Z, a day's begin.
 pub(crate) const START: i64 = 1_793_577_600_000_000;
-pub(crate) const HOUR: i64 = 3_600_000_000;
 
 /// A database that ends with the test.
 pub(crate) struct Fixture {
@@ -69,7 +68,7 @@ pub(crate) async fn insert(database: &Database, rows: &[RequestRecord]) {
         let keys = format!("{time}, tenant, key_id, provider, model");
         format!("INSERT INTO {table} ({keys}, {names}) VALUES ({values}) ON CONFLICT ({keys}) DO UPDATE SET {added}")
     };
-    let tables = [(usage("usage_by_hour", "hour"), HOUR), (usage("usage_by_day", "day"), 24 * HOUR)];
+    let tables = [(usage("usage_by_hour", "hour"), HOUR_US), (usage("usage_by_day", "day"), 24 * HOUR_US)];
     on!(database, pool => {
         let mut transaction = pool.begin().await.unwrap();
         for row in rows {
@@ -135,7 +134,7 @@ pub(crate) fn is_failed(row: &RequestRecord) -> bool {
 /// The same rows every time, oldest first, over three days.
 pub(crate) fn rows(count: usize) -> Vec<RequestRecord> {
     let rows = proptest::collection::vec(row(), count).new_tree(&mut TestRunner::deterministic()).unwrap().current();
-    let step = 72 * HOUR / i64::try_from(count).unwrap();
+    let step = 72 * HOUR_US / i64::try_from(count).unwrap();
     (0..).zip(rows).map(|(i, row)| at(row, START + i * step + 1_500, i.unsigned_abs())).collect()
 }
 
@@ -184,7 +183,7 @@ prop_compose! {
 prop_compose! {
     /// A filter of at most a few conditions.
     pub(crate) fn filter()(
-        (from, to) in (proptest::option::weighted(0.2, 0..72 * HOUR), proptest::option::weighted(0.2, 0..72 * HOUR)),
+        (from, to) in (proptest::option::weighted(0.2, 0..72 * HOUR_US), proptest::option::weighted(0.2, 0..72 * HOUR_US)),
         (route, cache) in (proptest::option::weighted(0.1, some_of(&ROUTES)), proptest::option::weighted(0.1, some_of(&CACHE))),
         (tenant, key_id) in (proptest::option::weighted(0.3, some_of(&TENANTS)), proptest::option::weighted(0.1, some_of(&KEYS))),
         (provider, model) in (proptest::option::weighted(0.3, some_of(&PROVIDERS)), proptest::option::weighted(0.3, some_of(&MODELS))),

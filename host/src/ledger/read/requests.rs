@@ -400,8 +400,9 @@ fn first_id(microseconds: i64, shift_ms: i64) -> Uuid {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::super::fixture::{self, Fixture, HOUR, START, meets, rows};
+    use super::super::fixture::{self, Fixture, START, meets, rows};
     use super::*;
+    use crate::ledger::HOUR_US;
     use proptest::prelude::*;
     use proptest::test_runner::TestRunner;
 
@@ -448,7 +449,7 @@ mod tests {
             let writing = tokio::spawn(async move {
                 for i in 0..60_i64 {
                     // Newer ones, and late ones among those that are there.
-                    let at = if i % 2 == 0 { START + 80 * HOUR + i } else { START + i * HOUR + 7 };
+                    let at = if i % 2 == 0 { START + 80 * HOUR_US + i } else { START + i * HOUR_US + 7 };
                     let row = fixture::at(first.clone(), at, 5_000 + i.unsigned_abs());
                     fixture::insert(&database, &[row]).await;
                 }

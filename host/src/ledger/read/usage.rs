@@ -5,6 +5,7 @@
 use super::ReadError;
 use super::statement::{Reading, Statement, Value};
 use crate::database::Database;
+use crate::ledger::{AMOUNTS, SUMMED};
 use crate::money::Usd;
 use sqlx::FromRow;
 use std::ops::{AddAssign, Range};
@@ -15,22 +16,7 @@ const HOURS: i64 = 24;
 /// In the year 29345.
 const LAST_HOUR: i64 = 10_000_000 * HOURS;
 
-pub(super) const SUMMED: [&str; 12] = [
-    "requests",
-    "failed",
-    "cache_hits",
-    "attempts",
-    "input_tokens",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "output_tokens",
-    "reasoning_tokens",
-    "estimated",
-    "unpriced",
-    "latency_us",
-];
 /// Amounts are summed in two parts, for 64 bits of picodollars end at nine million dollars.
-pub(super) const AMOUNTS: [&str; 2] = ["cost", "saved"];
 const PART: i64 = 1_000_000;
 
 const BY_DAY: Kept = Kept { table: "usage_by_day", column: "day", time: "day" };
@@ -265,14 +251,15 @@ impl AddAssign for Sums {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::super::RequestRecord;
-    use super::super::fixture::{self, Fixture, HOUR, START, rows, used};
+    use super::super::fixture::{self, Fixture, START, rows, used};
     use super::*;
+    use crate::ledger::HOUR_US;
     use proptest::prelude::*;
     use proptest::test_runner::TestRunner;
     use std::collections::BTreeMap;
 
     fn filter() -> impl Strategy<Value = UsageFilter> {
-        let time = || proptest::option::of((-30..100_i64).prop_map(|hour| START / HOUR + hour));
+        let time = || proptest::option::of((-30..100_i64).prop_map(|hour| START / HOUR_US + hour));
         let name =
             |names: &'static [&'static str]| proptest::option::weighted(0.2, proptest::sample::select(names).prop_map(str::to_owned));
         (time(), time(), name(&["acme", "it's", "?"]), name(&["k1"]), name(&["openai"]), name(&["opus", "haiku"]))
@@ -286,7 +273,7 @@ mod tests {
 
     fn meets(filter: &UsageFilter, row: &RequestRecord) -> bool {
         let is = |asked: &Option<String>, value: Option<&str>| asked.is_none() || asked.as_deref() == value;
-        let hour = row.at / HOUR;
+        let hour = row.at / HOUR_US;
         filter.from.is_none_or(|from| hour >= from)
             && filter.to.is_none_or(|to| hour < to)
             && is(&filter.tenant, Some(&row.tenant))
@@ -337,7 +324,7 @@ mod tests {
     type Key = (Option<i64>, [Option<String>; 4]);
 
     fn key(row: &RequestRecord, groups: &[Group]) -> Key {
-        let hours = groups.contains(&Group::Hour).then_some(HOUR).or(groups.contains(&Group::Day).then_some(24 * HOUR));
+        let hours = groups.contains(&Group::Hour).then_some(HOUR_US).or(groups.contains(&Group::Day).then_some(24 * HOUR_US));
         let names = [
             (Group::Tenant, Some(&row.tenant)),
             (Group::Key, row.key_id.as_ref()),
