@@ -40,7 +40,14 @@ impl Meter {
         self.reading().sent.get_or_insert_with(Instant::now);
     }
 
-    pub(super) fn output<T>(&self, read: impl FnOnce(&mut Output) -> T) -> T {
+    /// As of an attempt that was sent.
+    #[cfg(test)]
+    pub(crate) fn begin_for_test(&self, prompt: Prompt) {
+        self.expect(prompt, None);
+        self.sent();
+    }
+
+    pub(crate) fn output<T>(&self, read: impl FnOnce(&mut Output) -> T) -> T {
         read(&mut self.reading().output)
     }
 

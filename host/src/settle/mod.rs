@@ -772,7 +772,13 @@ fn finish_word(reason: FinishReason) -> &'static str {
 pub(crate) mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::config::Rules;
+    use crate::contract::{Choice, Finish};
+    use crate::domain::estimate::Prompt;
+    use crate::domain::{chat_request, events_of, part};
     use crate::metrics::tests::counted;
+    use crate::plan::tests::provider;
+    use crate::price::{ModelPrice, PriceSource, Rates};
 
     fn account() -> Account {
         let id = RequestId::generate();
@@ -831,6 +837,58 @@ pub(crate) mod tests {
             assert_eq!(series.get(name), Some(&value), "{name} in {series:#?}");
         }
         assert!(!series.contains_key(r#"llm_gateway_first_byte_seconds_count{provider="openai",model="gpt"}"#));
+    }
+
+    /// A dollar for a million tokens in, ten for a million out.
+    fn billed(account: &mut Account) {
+        let price = ModelPrice::new(PriceSource::GatewayToml, Rates::of_text(1_000_000, 10_000_000), Vec::new());
+        let rules = Rules { prices: [("acme/m".to_owned(), Arc::new(price))].into(), ..Rules::default() };
+        account.tariff = Some(Tariff::new(Arc::new(rules), vec![provider("acme")]));
+    }
+
+    fn used(input: u32, output: u32) -> Usage {
+        Usage { input: Some(input), cache_read: None, cache_write: None, output: Some(output), reasoning: None, details: Vec::new() }
+    }
+
+    #[test]
+    fn an_answer_that_came_whole_is_billed_once_also_where_it_is_told_as_a_stream() {
+        let finish = Finish { reason: FinishReason::Stop, raw: None, stop_sequence: None, extras: Vec::new() };
+        let choice = Choice { index: 0, parts: vec![part(PartBody::Text("Hi".into()))], finish, logprobs: None };
+        let answer = ChatResponse { id: None, model: None, choices: vec![choice], usage: Some(used(1000, 100)), extras: Vec::new() };
+        let mut account = account();
+        account.stream = true;
+        billed(&mut account);
+        make(&mut account, attempted("acme", "m", None));
+        account.answered(&answer);
+        events_of(answer).iter().for_each(|event| account.event(event));
+        assert_eq!(account.known_cost(), Usd::from_f64(0.002));
+        account.close(Ending { status: 200, error: None }).unwrap();
+    }
+
+    #[test]
+    fn a_failed_attempt_is_billed_for_what_it_used_and_a_refused_one_for_nothing() {
+        let mut account = account();
+        billed(&mut account);
+        make(&mut account, attempted("acme", "m", Some(ErrorKind::RateLimited)));
+        make(&mut account, Attempt { used: Some(used(1000, 0)), ..attempted("acme", "m", Some(ErrorKind::Timeout)) });
+        assert_eq!(account.costs().collect::<Vec<_>>(), [Some(Usd::ZERO), Usd::from_f64(0.001)]);
+        make(&mut account, Attempt { used: Some(used(1, 1)), ..attempted("acme", "unpriced", Some(ErrorKind::Timeout)) });
+        assert_eq!(account.cost(), None, "what is not known is not nothing");
+        account.close(Ending { status: 504, error: Some((ErrorKind::Timeout, "late")) }).unwrap();
+    }
+
+    #[test]
+    fn who_leaves_a_request_that_was_sent_pays_for_it() {
+        let series = counted(|| {
+            let mut account = account();
+            billed(&mut account);
+            let attempt = attempted("acme", "m", None);
+            attempt.meter.begin_for_test(Prompt::of(&chat_request(String::new(), Vec::new())));
+            attempt.meter.output(|output| output.add(&ChatEvent::Usage(used(1000, 100))));
+            account.began(&attempt);
+            drop(account);
+        });
+        assert_eq!(series[r#"llm_gateway_cost_usd_total{provider="acme",model="m"}"#], 0.002);
     }
 
     #[test]
